@@ -1,0 +1,2 @@
+// Package sysctl is the plane for kernel settings.
+package sysctl
