@@ -1,0 +1,240 @@
+package plane
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/tortie-net/tortie/internal/intent"
+)
+
+// Runner gives one plane its goroutine: it hands changes on, tries again what failed, answers damage, and lets others wait
+// for a change to be in the kernel. Give, Wait and Status are safe for concurrent use.
+type Runner struct {
+	plane Plane
+	kinds map[intent.Kind]bool
+	log   *slog.Logger
+
+	mu      sync.Mutex
+	queue   []intent.KernelChange
+	given   uint64 // sequence number of the newest change in queue or before it
+	done    uint64 // sequence number up to which Apply has been called
+	whole   bool
+	err     error // of the last Apply
+	status  Status
+	changed chan struct{} // closed and replaced when done moves
+	wake    chan struct{}
+	damages map[string]damage
+	alive   func()
+}
+
+type damage struct {
+	times   []time.Time
+	blocked time.Time // until then the damage is named, not repaired
+}
+
+// The limits of retries and repairs.
+const (
+	retryMin      = 100 * time.Millisecond
+	retryMax      = 5 * time.Second
+	resyncAfter   = 3 // failures in a row before the kernel is read anew
+	damageWindow  = time.Minute
+	damageLimit   = 3 // repairs of the same object within the window
+	damageBackoff = 30 * time.Second
+	beatEvery     = 5 * time.Second
+)
+
+// NewRunner returns the runner of a plane that takes the given kinds of objects. alive, where not nil, is called at least
+// every 5 s while the plane's goroutine is not stuck.
+func NewRunner(p Plane, log *slog.Logger, alive func(), kinds ...intent.Kind) *Runner {
+	r := &Runner{
+		plane: p, log: log.With("plane", p.Name()), kinds: map[intent.Kind]bool{}, alive: alive,
+		changed: make(chan struct{}), wake: make(chan struct{}, 1), damages: map[string]damage{},
+	}
+	if alive == nil {
+		r.alive = func() {}
+	}
+	for _, k := range kinds {
+		r.kinds[k] = true
+	}
+	return r
+}
+
+// Name is the plane's.
+func (r *Runner) Name() string { return r.plane.Name() }
+
+// Give hands changes to the plane under a sequence number that only grows. whole: the desired state is complete now.
+func (r *Runner) Give(seq uint64, changes []intent.KernelChange, whole bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before := len(r.queue)
+	for _, c := range changes {
+		if r.kinds[c.Ref.Kind] {
+			r.queue = append(r.queue, c)
+		}
+	}
+	idle := r.done == r.given && r.err == nil
+	r.given = seq
+	if idle && before == 0 && len(r.queue) == 0 && whole == r.whole && seq > 1 {
+		r.done = seq // nothing for this plane: it is there already
+		r.broadcast()
+		return
+	}
+	r.whole = whole
+	r.kick()
+}
+
+func (r *Runner) kick() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (r *Runner) broadcast() {
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
+// Wait returns when everything given up to a sequence number has been applied: nil, or why it failed. A plane that fails
+// keeps trying; so does Wait until ctx ends.
+func (r *Runner) Wait(ctx context.Context, seq uint64) error {
+	for {
+		r.mu.Lock()
+		done, err, changed := r.done >= seq, r.err, r.changed
+		r.mu.Unlock()
+		if done && err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			if done {
+				return fmt.Errorf("plane %s: %w", r.plane.Name(), err)
+			}
+			return fmt.Errorf("plane %s has not applied the change: %w", r.plane.Name(), context.Cause(ctx))
+		case <-changed:
+		}
+	}
+}
+
+// Status is the plane's, as of its last Apply, and that Apply's error.
+func (r *Runner) Status() (Status, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.status, r.err
+}
+
+// Run reads the kernel and serves the plane until ctx ends.
+func (r *Runner) Run(ctx context.Context) {
+	var damaged <-chan string
+	if w, ok := r.plane.(Watcher); ok {
+		damaged = w.Damage()
+	}
+	beat := time.NewTicker(beatEvery)
+	defer beat.Stop()
+	retry := time.NewTimer(time.Hour)
+	retry.Stop()
+	defer retry.Stop()
+
+	synced, failures := false, 0
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-beat.C:
+			r.alive()
+			continue
+		case <-r.wake:
+		case <-retry.C:
+		case what := <-damaged:
+			if wait := r.count(what, time.Now()); wait > 0 {
+				r.log.Warn("damaged again and again by somebody else; repaired later", "object", what, "wait", wait)
+				retry.Reset(wait)
+				synced = false
+				continue
+			}
+			r.log.Info("damaged by somebody else; repairing", "object", what)
+			synced = false
+		}
+		r.alive()
+		if !synced {
+			if err := r.plane.Sync(ctx); err != nil {
+				failures++
+				r.finish(fmt.Errorf("read the kernel: %w", err), false, 0)
+				retry.Reset(delay(failures))
+				continue
+			}
+			synced = true
+		}
+		err := r.apply(ctx)
+		if err == nil {
+			failures = 0
+			continue
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		failures++
+		if failures%resyncAfter == 0 {
+			synced = false
+		}
+		r.log.Warn("apply failed; trying again", "err", err, "failures", failures)
+		retry.Reset(delay(failures))
+	}
+}
+
+func delay(failures int) time.Duration {
+	return min(retryMax, retryMin<<min(failures-1, 10))
+}
+
+func (r *Runner) apply(ctx context.Context) error {
+	r.mu.Lock()
+	queue, seq, whole := r.queue, r.given, r.whole
+	r.queue = nil
+	r.mu.Unlock()
+	if seq == 0 {
+		return nil // no intent yet: nothing in the kernel changes (R144)
+	}
+	err := r.plane.Apply(ctx, queue, whole)
+	r.finish(err, true, seq)
+	return err
+}
+
+func (r *Runner) finish(err error, applied bool, seq uint64) {
+	status := r.plane.Status()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if applied {
+		r.done = seq
+	}
+	r.err, r.status = err, status
+	r.broadcast()
+}
+
+// count notes a damage and tells how long to leave it: 0, unless the same object was damaged too often of late.
+func (r *Runner) count(what string, now time.Time) time.Duration {
+	d := r.damages[what]
+	if now.Before(d.blocked) {
+		return d.blocked.Sub(now)
+	}
+	kept := d.times[:0]
+	for _, t := range d.times {
+		if now.Sub(t) < damageWindow {
+			kept = append(kept, t)
+		}
+	}
+	d.times = append(kept, now)
+	if len(d.times) > damageLimit {
+		d.blocked, d.times = now.Add(damageBackoff), nil
+	}
+	r.damages[what] = d
+	if len(r.damages) > 1000 {
+		clear(r.damages)
+	}
+	if now.Before(d.blocked) {
+		return d.blocked.Sub(now)
+	}
+	return 0
+}
