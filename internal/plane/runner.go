@@ -126,6 +126,13 @@ func (r *Runner) Status() (Status, error) {
 	return r.status, r.err
 }
 
+// Applied tells whether everything given so far is in the kernel.
+func (r *Runner) Applied() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.given > 0 && r.done == r.given && r.err == nil
+}
+
 // Run reads the kernel and serves the plane until ctx ends.
 func (r *Runner) Run(ctx context.Context) {
 	var damaged <-chan string

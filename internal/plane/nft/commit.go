@@ -1,0 +1,279 @@
+package nft
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tortie-net/tortie/internal/kernel/nftnl"
+)
+
+// commitTries bounds how often one commit is tried, each time without what the kernel refused.
+const commitTries = 6
+
+// commit makes the table what is wanted, in one transaction. whole false: nothing is removed. When the kernel refuses,
+// the reason may be that the table is not as it was last read: it is read again first. What is then still refused is left
+// out, a chain's rules with a drop in their place, and the rest goes on.
+func (p *Plane) commit(ctx context.Context, whole bool) error {
+	excluded := make(map[string]error)
+	var refusal error
+	for try := range commitTries {
+		if err := p.readUnknown(); err != nil {
+			return err
+		}
+		tx := p.transaction(whole, excluded)
+		err := p.conn.Send(tx.batch)
+		if err == nil {
+			tx.done()
+			p.exists, p.dormant, p.rebuild = true, false, false
+			p.refused = make(map[string]string, len(excluded))
+			for name, why := range excluded {
+				p.refused[name] = why.Error()
+			}
+			return refusal
+		}
+		refusal = err
+		if ctx.Err() != nil {
+			return errors.Join(err, ctx.Err())
+		}
+		if try > 0 && !exclude(err, excluded) {
+			break
+		}
+		if err := p.Sync(ctx); err != nil {
+			return errors.Join(refusal, err)
+		}
+	}
+	p.refused["transaction"] = refusal.Error()
+	return refusal
+}
+
+// exclude notes the objects that an error names; false if it names none that could be left out.
+func exclude(err error, excluded map[string]error) bool {
+	found := false
+	var walk func(error)
+	walk = func(err error) {
+		if many, ok := err.(interface{ Unwrap() []error }); ok {
+			for _, e := range many.Unwrap() {
+				walk(e)
+			}
+			return
+		}
+		var refused *nftnl.Error
+		if errors.As(err, &refused) && refused.Kind != "table" && refused.Kind != "transaction" {
+			if _, known := excluded[refused.Name]; !known {
+				excluded[refused.Name] = refused
+				found = true
+			}
+		}
+	}
+	walk(err)
+	return found
+}
+
+// transaction is one batch, and what is true once it is committed.
+type transaction struct {
+	p       *Plane
+	batch   *nftnl.Batch
+	whole   bool
+	skip    map[string]error
+	chains  []string
+	dead    []string
+	shapes  []string
+	changed []*set
+}
+
+// transaction builds the batch. Its order is that of need: sets, chains, elements, rules, what dispatches to the chains;
+// then what is no longer used, in reverse.
+func (p *Plane) transaction(whole bool, skip map[string]error) *transaction {
+	tx := &transaction{p: p, batch: nftnl.NewBatch(nftnl.Inet, table), whole: whole, skip: skip}
+	if p.rebuild && p.exists {
+		tx.batch.DeleteTable()
+		p.rules.forgetKernel()
+	}
+	if p.rebuild || !p.exists || p.dormant {
+		tx.batch.AddTable()
+	}
+	deadSets := tx.addSets()
+	tx.addChains()
+	for _, s := range p.rules.touched {
+		if s.kind != kindRows {
+			tx.members(s)
+		}
+	}
+	for _, name := range tx.chains {
+		tx.writeChain(name)
+	}
+	for _, s := range p.rules.touched {
+		if s.kind == kindRows {
+			tx.rows(s)
+		}
+	}
+	for _, name := range tx.dead {
+		tx.batch.FlushChain(name)
+	}
+	for _, name := range deadSets {
+		tx.batch.DeleteSet(name)
+	}
+	for _, name := range tx.dead {
+		tx.batch.DeleteChain(name)
+	}
+	return tx
+}
+
+func (tx *transaction) addSets() (dead []string) {
+	rs := &tx.p.rules
+	rs.shapes.Pending(func(name string, want, _ *nftnl.SetShape) {
+		if _, no := tx.skip[name]; no {
+			return
+		}
+		if want == nil {
+			if tx.whole {
+				dead = append(dead, name)
+				tx.shapes = append(tx.shapes, name)
+			}
+			return
+		}
+		tx.shapes = append(tx.shapes, name)
+		if k := rs.constants[name]; k != nil {
+			tx.batch.AddSet(k.spec)
+			tx.batch.AddElements(name, k.elements)
+		} else if s := rs.sets[name]; s != nil {
+			tx.batch.AddSet(s.spec)
+		}
+	})
+	return dead
+}
+
+func (tx *transaction) addChains() {
+	tx.p.rules.chains.Pending(func(name string, want, have **chain) {
+		switch {
+		case want == nil && tx.whole:
+			tx.dead = append(tx.dead, name)
+		case want != nil:
+			tx.chains = append(tx.chains, name)
+			if have == nil || (*want).base != nil { // of a base chain that is there, this sets the policy
+				tx.batch.AddChain(nftnl.Chain{Name: name, Base: (*want).base})
+			}
+		}
+	})
+}
+
+// writeChain replaces a chain's rules; counters go on from where they are.
+func (tx *transaction) writeChain(name string) {
+	p := tx.p
+	want, _ := p.rules.chains.Wanted(name)
+	rules := want.rules
+	if why, no := tx.skip[name]; no {
+		rules = []rule{{action: decide(nftnl.Drop), label: fmt.Sprintf("refused: %v", why)}}
+	}
+	counters := make(map[string]Counter)
+	if _, there := p.rules.chains.Actual(name); there {
+		tx.batch.FlushChain(name)
+		if old, err := p.conn.Rules(nftnl.Inet, table, name); err == nil { // else they begin at 0 again
+			for _, r := range old {
+				add(counters, identity(r.Comment), r)
+			}
+		}
+	}
+	for _, r := range rules {
+		id := identity(r.comment())
+		c := counters[id]
+		delete(counters, id)
+		tx.batch.AddRule(r.encode(name, c.Packets, c.Bytes))
+	}
+}
+
+func (tx *transaction) members(s *set) {
+	if _, no := tx.skip[s.spec.Name]; no {
+		return
+	}
+	var add, remove []nftnl.Element
+	if s.rewrite {
+		tx.batch.FlushSet(s.spec.Name)
+		for m := range s.members.AllWanted() {
+			add = s.kind.appendMember(add, m)
+		}
+	} else {
+		s.members.Pending(func(m member, want, _ *struct{}) {
+			if want != nil {
+				add = s.kind.appendMember(add, m)
+			} else if tx.whole {
+				remove = s.kind.appendMember(remove, m)
+			}
+		})
+	}
+	tx.batch.DeleteElements(s.spec.Name, remove)
+	tx.batch.AddElements(s.spec.Name, add)
+	tx.changed = append(tx.changed, s)
+}
+
+func (tx *transaction) rows(s *set) {
+	if _, no := tx.skip[s.spec.Name]; no {
+		return
+	}
+	var add, remove []nftnl.Element
+	s.rows.Pending(func(key string, want, have *string) {
+		if want == nil && !tx.whole {
+			return
+		}
+		if have != nil {
+			remove = append(remove, s.row(key, *have))
+		}
+		if want != nil {
+			add = append(add, s.row(key, *want))
+		}
+	})
+	tx.batch.DeleteElements(s.spec.Name, remove)
+	tx.batch.AddElements(s.spec.Name, add)
+	tx.changed = append(tx.changed, s)
+}
+
+// row is the element of an interface: in a map its verdict is to go to the chain, in an interval set the key is two keys.
+func (s *set) row(key, chain string) nftnl.Element {
+	e := nftnl.Element{Key: []byte(key)}
+	if s.spec.Verdicts {
+		e.Verdict = &nftnl.Verdict{Code: nftnl.Goto, Chain: chain}
+	}
+	if s.spec.Interval {
+		e.Key, e.KeyEnd = []byte(key[:len(key)/2]), []byte(key[len(key)/2:])
+	}
+	return e
+}
+
+// done notes what the kernel now has.
+func (tx *transaction) done() {
+	rs := &tx.p.rules
+	for _, name := range tx.shapes {
+		rs.shapes.Done(name)
+	}
+	for _, name := range tx.chains {
+		if why, no := tx.skip[name]; no {
+			rs.chains.Observe(name, &chain{sum: "refused"})
+			rs.chains.Failed(name, why)
+			continue
+		}
+		rs.chains.Done(name)
+	}
+	for _, name := range tx.dead {
+		rs.chains.Done(name)
+	}
+	for _, s := range tx.changed {
+		s.rewrite = false
+		if s.kind == kindRows {
+			s.rows.Pending(func(key string, want, _ *string) {
+				if want != nil || tx.whole {
+					s.rows.Done(key)
+				}
+			})
+		} else {
+			s.members.Pending(func(m member, want, _ *struct{}) {
+				if want != nil || tx.whole {
+					s.members.Done(m)
+				}
+			})
+		}
+		if s.pending() == 0 && rs.sets[s.spec.Name] == s {
+			delete(rs.touched, s.spec.Name)
+		}
+	}
+}

@@ -1,0 +1,247 @@
+package sysctl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tortie-net/tortie/internal/intent"
+	"github.com/tortie-net/tortie/internal/kernel"
+	"github.com/tortie-net/tortie/internal/plane"
+)
+
+// The kernel tells nobody when a setting changes, so the plane looks.
+const pollEvery = time.Second
+
+// Options of a plane.
+type Options struct {
+	Root      string            // empty: /proc/sys
+	Namespace *kernel.Namespace // nil: the process's own; settings outside net/ are the machine's anyway
+	Poll      time.Duration     // 0: each second
+}
+
+// Plane keeps kernel settings at their values. It owns exactly those that the intent names, and leaves one alone that
+// the intent no longer names: what it was before is not known to be better.
+type Plane struct {
+	files  kernel.Sysctls
+	damage chan string
+	stop   context.CancelFunc
+	ended  sync.WaitGroup
+
+	mu      sync.Mutex // guards desired, held and told, which the poll reads
+	desired map[string]*intent.Sysctl
+	held    map[string]string // as last read or written
+	told    map[string]bool   // damage announced and not yet repaired
+
+	dirty   map[string]bool
+	failed  map[string]string
+	repairs map[string][]time.Time
+	status  plane.Status
+}
+
+// The same setting damaged this often within the window is then repaired only each holdOff, and named in Status.
+const (
+	damageLimit  = 3
+	damageWindow = time.Minute
+	holdOff      = 20 * time.Second
+)
+
+var (
+	_ plane.Plane   = (*Plane)(nil)
+	_ plane.Watcher = (*Plane)(nil)
+)
+
+// New makes the plane and begins to poll. Close ends it.
+func New(o Options) *Plane {
+	if o.Poll == 0 {
+		o.Poll = pollEvery
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	p := &Plane{
+		files: kernel.Sysctls{Root: o.Root, Namespace: o.Namespace}, damage: make(chan string, 16), stop: stop,
+		desired: map[string]*intent.Sysctl{}, held: map[string]string{}, told: map[string]bool{},
+		dirty: map[string]bool{}, failed: map[string]string{}, repairs: map[string][]time.Time{},
+	}
+	p.ended.Go(func() { p.poll(ctx, o.Poll) })
+	return p
+}
+
+// Close stops polling.
+func (p *Plane) Close() error {
+	p.stop()
+	p.ended.Wait()
+	return nil
+}
+
+// Name implements plane.Plane.
+func (p *Plane) Name() string { return "sysctl" }
+
+// Damage implements plane.Watcher.
+func (p *Plane) Damage() <-chan string { return p.damage }
+
+// Sync implements plane.Plane.
+func (p *Plane) Sync(context.Context) error {
+	for path := range p.desired {
+		p.dirty[path] = true
+	}
+	return nil
+}
+
+// Apply implements plane.Plane. A setting that cannot be made does not stop the others: it is in Status, and tried
+// again at each Apply.
+func (p *Plane) Apply(_ context.Context, changes []intent.KernelChange, _ bool) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range changes {
+		if c.Ref.Kind != intent.KindSysctl {
+			continue
+		}
+		s, ok := c.Object.(*intent.Sysctl)
+		p.forget(c.Ref.ID)
+		if ok && s != nil {
+			p.desired[c.Ref.ID] = s
+			p.dirty[c.Ref.ID] = true
+		}
+	}
+	paths := slices.Sorted(maps.Keys(p.dirty))
+	now, err := p.files.ReadAll(paths)
+	if err != nil {
+		// One unreadable setting must not hide the others.
+		now = map[string]string{}
+		for _, path := range paths {
+			if v, err := p.files.Read(path); err == nil {
+				now[path] = v
+			}
+		}
+	}
+	for _, path := range paths {
+		p.move(p.desired[path], now)
+	}
+	return nil
+}
+
+func (p *Plane) forget(path string) {
+	delete(p.desired, path)
+	delete(p.held, path)
+	delete(p.told, path)
+	delete(p.dirty, path)
+	delete(p.failed, path)
+	delete(p.repairs, path)
+}
+
+func (p *Plane) move(s *intent.Sysctl, now map[string]string) {
+	have, exists := now[s.Path]
+	switch {
+	case !exists && s.Optional:
+		p.settle(s)
+		delete(p.held, s.Path)
+		return
+	case exists && same(have, s.Value):
+		p.settle(s)
+		return
+	}
+	if exists && p.held[s.Path] != "" && p.damaged(s.Path) {
+		return
+	}
+	err := p.files.Write(s.Path, s.Value)
+	p.status.Writes++
+	p.status.Bytes += uint64(len(s.Value))
+	if err == nil {
+		// Some settings accept a write and keep their own value.
+		if have, err = p.files.Read(s.Path); err == nil && !same(have, s.Value) {
+			err = fmt.Errorf("sysctl %s: the kernel took %q and still says %q", s.Path, s.Value, have)
+		}
+	}
+	if errors.Is(err, os.ErrNotExist) && s.Optional {
+		p.settle(s)
+		delete(p.held, s.Path)
+		return
+	}
+	if err != nil {
+		p.failed[s.Path] = err.Error()
+		return
+	}
+	p.settle(s)
+}
+
+func (p *Plane) settle(s *intent.Sysctl) {
+	p.held[s.Path] = s.Value
+	delete(p.told, s.Path)
+	delete(p.dirty, s.Path)
+	delete(p.failed, s.Path)
+}
+
+// damaged counts a repair. True: this one must wait.
+func (p *Plane) damaged(path string) bool {
+	now := time.Now()
+	recent := slices.DeleteFunc(p.repairs[path], func(t time.Time) bool { return now.Sub(t) > damageWindow })
+	if len(recent) >= damageLimit && now.Sub(recent[len(recent)-1]) < holdOff {
+		p.repairs[path] = recent
+		p.failed[path] = fmt.Sprintf("sysctl %s: somebody else changed it %d times within %v; repaired again in %v at most, look at /etc/sysctl.d and who runs sysctl", path, len(recent), damageWindow, holdOff)
+		return true
+	}
+	p.repairs[path] = append(recent, now)
+	p.status.Repairs++
+	return false
+}
+
+// same compares as the kernel shows values: several are separated by tabs.
+func same(a, b string) bool { return slices.Equal(strings.Fields(a), strings.Fields(b)) }
+
+// Status implements plane.Plane.
+func (p *Plane) Status() plane.Status {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.status
+	s.Objects, s.Pending, s.Failures = len(p.desired), len(p.dirty), maps.Clone(p.failed)
+	return s
+}
+
+// poll announces each damaged setting once, and once more after the hold-off of one that was put off.
+func (p *Plane) poll(ctx context.Context, every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for _, path := range p.look() {
+			select {
+			case p.damage <- fmt.Sprintf("sysctl %s was changed", path):
+			default: // a word is waiting to be read; it leads to the same comparison
+			}
+		}
+	}
+}
+
+func (p *Plane) look() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now, err := p.files.ReadAll(slices.Sorted(maps.Keys(p.desired)))
+	if err != nil {
+		return nil // Apply reports what cannot be read
+	}
+	var changed []string
+	for path, s := range p.desired {
+		have, exists := now[path]
+		due := exists && !same(have, s.Value)
+		last := p.repairs[path]
+		if due && p.told[path] && p.failed[path] != "" && len(last) > 0 && time.Since(last[len(last)-1]) >= holdOff {
+			delete(p.told, path)
+		}
+		if due && !p.told[path] {
+			p.told[path] = true
+			changed = append(changed, path)
+		}
+	}
+	slices.Sort(changed)
+	return changed
+}
