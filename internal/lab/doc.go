@@ -1,2 +1,7 @@
-// Package lab builds nodes, routers and workloads in network namespaces on one machine, and does only what a user could.
+// Package lab builds nodes, routers and workloads in network namespaces on one machine.
+//
+// In: a lab file (file.go). It makes namespaces, links and addresses, and for the rest does only what a user could: it
+// starts the embedded etcd and an agent per node as processes of their own, applies objects with the command line, and
+// attaches workloads by running tortie-cni as a container runtime would. It checks expectations with real packets, prints
+// the connectivity matrix, and takes everything away again. Two labs do not disturb each other or the host.
 package lab

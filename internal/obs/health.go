@@ -50,7 +50,7 @@ func (h *Health) part(name string) *part {
 	}
 	p := h.parts[name]
 	if p == nil {
-		p = &part{reason: "not started"}
+		p = &part{}
 		h.parts[name] = p
 	}
 	return p

@@ -26,6 +26,7 @@ type Runner struct {
 	status  Status
 	changed chan struct{} // closed and replaced when done moves
 	wake    chan struct{}
+	calls   chan func()
 	damages map[string]damage
 	alive   func()
 }
@@ -51,7 +52,7 @@ const (
 func NewRunner(p Plane, log *slog.Logger, alive func(), kinds ...intent.Kind) *Runner {
 	r := &Runner{
 		plane: p, log: log.With("plane", p.Name()), kinds: map[intent.Kind]bool{}, alive: alive,
-		changed: make(chan struct{}), wake: make(chan struct{}, 1), damages: map[string]damage{},
+		changed: make(chan struct{}), wake: make(chan struct{}, 1), calls: make(chan func()), damages: map[string]damage{},
 	}
 	if alive == nil {
 		r.alive = func() {}
@@ -119,6 +120,18 @@ func (r *Runner) Wait(ctx context.Context, seq uint64) error {
 	}
 }
 
+// Call runs f on the plane's goroutine, between two Applies, and waits for it; f may read the plane.
+func (r *Runner) Call(ctx context.Context, f func()) error {
+	done := make(chan struct{})
+	select {
+	case r.calls <- func() { defer close(done); f() }:
+		<-done
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("plane %s is busy: %w", r.plane.Name(), context.Cause(ctx))
+	}
+}
+
 // Status is the plane's, as of its last Apply, and that Apply's error.
 func (r *Runner) Status() (Status, error) {
 	r.mu.Lock()
@@ -152,6 +165,9 @@ func (r *Runner) Run(ctx context.Context) {
 			return
 		case <-beat.C:
 			r.alive()
+			continue
+		case f := <-r.calls:
+			f()
 			continue
 		case <-r.wake:
 		case <-retry.C:

@@ -41,6 +41,7 @@ type Plane struct {
 	failed  map[string]string       // endpoint ID → reason
 	repairs map[string][]time.Time  // interface
 	links   map[string]*kernel.Link // as read by Sync
+	later   *time.Timer             // announces what was put off
 	status  plane.Status
 }
 
@@ -72,12 +73,15 @@ func New(o Options) (*Plane, error) {
 		wanted: map[string]string{}, missing: map[string]bool{}, desired: map[string]string{}, dirty: map[string]bool{},
 		settled: map[string]bool{}, failed: map[string]string{}, repairs: map[string][]time.Time{},
 	}
+	p.later = time.AfterFunc(holdOff, func() { p.say("repair what was put off") })
+	p.later.Stop()
 	p.ended.Go(p.watch)
 	return p, nil
 }
 
 // Close stops watching.
 func (p *Plane) Close() error {
+	p.later.Stop()
 	err := p.sub.Close()
 	p.ended.Wait()
 	p.handle.Close()
@@ -193,6 +197,7 @@ func (p *Plane) damaged(name, id string) bool {
 	recent := slices.DeleteFunc(p.repairs[name], func(t time.Time) bool { return now.Sub(t) > damageWindow })
 	if len(recent) >= damageLimit && now.Sub(recent[len(recent)-1]) < holdOff {
 		p.repairs[name] = recent
+		p.later.Reset(holdOff)
 		p.failed[id] = fmt.Sprintf("interface %s: somebody else changed it %d times within %v; repaired again in %v at most, find who does it with: ip monitor link", name, len(recent), damageWindow, holdOff)
 		return true
 	}

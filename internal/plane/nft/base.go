@@ -90,16 +90,25 @@ func (p *Plane) renderClosing() {
 	}
 }
 
+// dispatchRules sends what comes from, or goes to, a workload to the chain of its policies. That chain always decides; a
+// packet that comes back from it met a chain in the making, or none, and must not go on.
+func (p *Plane) dispatchRules(key nftnl.MetaKey, verdicts, label string) []rule {
+	return append([]rule{
+		plainRule(label, vmap(key, verdicts)),
+		{match: inSet(key, setWorkloads), action: decide(nftnl.Drop), label: "workload without policy chain"},
+	}, p.unknown(key)...)
+}
+
 func (p *Plane) renderBase() {
 	p.renderFlow()
 	p.rules.desireChain(chainSource, p.sourceChain())
 	p.rules.desireChain(chainForwardFrom, &chain{
 		base:  filterBase(nftnl.HookForward, priorityFilter),
-		rules: append([]rule{plainRule("egress policy", vmap(nftnl.MetaIIFName, setFrom))}, p.unknown(nftnl.MetaIIFName)...),
+		rules: p.dispatchRules(nftnl.MetaIIFName, setFrom, "egress policy"),
 	})
 	p.rules.desireChain(chainForwardTo, &chain{
 		base:  filterBase(nftnl.HookForward, priorityFilter+1),
-		rules: append([]rule{plainRule("ingress policy", vmap(nftnl.MetaOIFName, setTo))}, p.unknown(nftnl.MetaOIFName)...),
+		rules: p.dispatchRules(nftnl.MetaOIFName, setTo, "ingress policy"),
 	})
 	neighbours, use := neighbourDiscovery()
 	p.rules.desireChain(chainInputFrom, &chain{
@@ -107,8 +116,7 @@ func (p *Plane) renderBase() {
 		uses: []*constant{use},
 		rules: append([]rule{
 			plainRule("neighbour discovery", inSet(nftnl.MetaIIFName, setWorkloads), neighbours, decide(nftnl.Accept)),
-			plainRule("egress policy", vmap(nftnl.MetaIIFName, setFrom)),
-		}, p.unknown(nftnl.MetaIIFName)...),
+		}, p.dispatchRules(nftnl.MetaIIFName, setFrom, "egress policy")...),
 	})
 	p.rules.desireChain(chainInputHost, p.hostChain(neighbours, use))
 	p.rules.desireChain(chainOutput, &chain{ // R5: what the host itself sends to a workload is not policed
@@ -183,7 +191,7 @@ func (p *Plane) sourceChain() *chain {
 		}
 	}
 	c.rules = append(c.rules, rule{
-		match:  slices.Concat(workload, nftnl.SourceHasRoute(nftnl.Reg), nftnl.Compare(nftnl.Reg, nftnl.Equal, []byte{0})),
+		match:  slices.Concat(workload, nftnl.SourceHasRoute(nftnl.Reg), nftnl.Compare(nftnl.Reg, nftnl.Equal, nftnl.HostU32(0))),
 		action: decide(nftnl.Drop), label: "source is not the workload's",
 	})
 	return c

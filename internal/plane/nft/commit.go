@@ -11,9 +11,20 @@ import (
 // commitTries bounds how often one commit is tried, each time without what the kernel refused.
 const commitTries = 6
 
-// commit makes the table what is wanted, in one transaction. whole false: nothing is removed. When the kernel refuses,
-// the reason may be that the table is not as it was last read: it is read again first. What is then still refused is left
-// out, a chain's rules with a drop in their place, and the rest goes on.
+// stage is one of the transactions that a change may need. Rules are replaced atomically, but what a packet's rules look up
+// in a set or map is the newest there is, even if they are of the generation before. So a map must not lead to a chain
+// that the packet's generation does not have, and a set must not go together with the rules that used it.
+type stage uint8
+
+const (
+	stagePrepare stage = iota // new chains, if the dispatch of an interface that is in use moves to one
+	stageMain
+	stageCleanUp // sets that rules used until just now
+)
+
+// commit makes the table what is wanted. whole false: nothing is removed. When the kernel refuses, the reason may be that
+// the table is not as it was last read: it is read again first. What is then still refused is left out, a chain's rules
+// with a drop in their place, and the rest goes on.
 func (p *Plane) commit(ctx context.Context, whole bool) error {
 	excluded := make(map[string]error)
 	var refusal error
@@ -21,19 +32,15 @@ func (p *Plane) commit(ctx context.Context, whole bool) error {
 		if err := p.readUnknown(); err != nil {
 			return err
 		}
-		tx := p.transaction(whole, excluded)
-		err := p.conn.Send(tx.batch)
+		err := p.stages(whole, excluded)
 		if err == nil {
-			tx.done()
-			p.exists, p.dormant, p.rebuild = true, false, false
 			p.refused = make(map[string]string, len(excluded))
 			for name, why := range excluded {
 				p.refused[name] = why.Error()
 			}
 			return refusal
 		}
-		refusal = err
-		if ctx.Err() != nil {
+		if refusal = err; ctx.Err() != nil {
 			return errors.Join(err, ctx.Err())
 		}
 		if try > 0 && !exclude(err, excluded) {
@@ -42,9 +49,43 @@ func (p *Plane) commit(ctx context.Context, whole bool) error {
 		if err := p.Sync(ctx); err != nil {
 			return errors.Join(refusal, err)
 		}
+		if try == 0 {
+			refusal = nil // what was refused because the table was not as known is no failure once it is written
+		}
 	}
 	p.refused["transaction"] = refusal.Error()
 	return refusal
+}
+
+func (p *Plane) stages(whole bool, excluded map[string]error) error {
+	for _, s := range []stage{stagePrepare, stageMain, stageCleanUp} {
+		if s == stagePrepare && !p.movesToNewChain() {
+			continue
+		}
+		tx := p.transaction(s, whole, excluded)
+		if err := p.conn.Send(tx.batch); err != nil {
+			return err
+		}
+		tx.done()
+		p.exists, p.dormant, p.rebuild = true, false, false
+	}
+	return nil
+}
+
+// movesToNewChain tells whether an interface that is dispatched now will be to a chain that is not there yet.
+func (p *Plane) movesToNewChain() (moves bool) {
+	if !p.exists || p.rebuild {
+		return false
+	}
+	for _, s := range []*set{p.from, p.to} {
+		s.rows.Pending(func(_ string, want, have *string) {
+			if want != nil && have != nil {
+				_, there := p.rules.chains.Actual(*want)
+				moves = moves || !there
+			}
+		})
+	}
+	return moves
 }
 
 // exclude notes the objects that an error names; false if it names none that could be left out.
@@ -74,6 +115,7 @@ func exclude(err error, excluded map[string]error) bool {
 type transaction struct {
 	p       *Plane
 	batch   *nftnl.Batch
+	stage   stage
 	whole   bool
 	skip    map[string]error
 	chains  []string
@@ -84,8 +126,8 @@ type transaction struct {
 
 // transaction builds the batch. Its order is that of need: sets, chains, elements, rules, what dispatches to the chains;
 // then what is no longer used, in reverse.
-func (p *Plane) transaction(whole bool, skip map[string]error) *transaction {
-	tx := &transaction{p: p, batch: nftnl.NewBatch(nftnl.Inet, table), whole: whole, skip: skip}
+func (p *Plane) transaction(s stage, whole bool, skip map[string]error) *transaction {
+	tx := &transaction{p: p, batch: nftnl.NewBatch(nftnl.Inet, table), stage: s, whole: whole, skip: skip}
 	if p.rebuild && p.exists {
 		tx.batch.DeleteTable()
 		p.rules.forgetKernel()
@@ -94,6 +136,12 @@ func (p *Plane) transaction(whole bool, skip map[string]error) *transaction {
 		tx.batch.AddTable()
 	}
 	deadSets := tx.addSets()
+	if s == stageCleanUp {
+		for _, name := range deadSets {
+			tx.batch.DeleteSet(name)
+		}
+		return tx
+	}
 	tx.addChains()
 	for _, s := range p.rules.touched {
 		if s.kind != kindRows {
@@ -103,6 +151,9 @@ func (p *Plane) transaction(whole bool, skip map[string]error) *transaction {
 	for _, name := range tx.chains {
 		tx.writeChain(name)
 	}
+	if s == stagePrepare {
+		return tx
+	}
 	for _, s := range p.rules.touched {
 		if s.kind == kindRows {
 			tx.rows(s)
@@ -111,13 +162,28 @@ func (p *Plane) transaction(whole bool, skip map[string]error) *transaction {
 	for _, name := range tx.dead {
 		tx.batch.FlushChain(name)
 	}
-	for _, name := range deadSets {
-		tx.batch.DeleteSet(name)
+	if len(tx.chains) == 0 {
+		for _, name := range deadSets {
+			tx.batch.DeleteSet(name)
+			tx.shapes = append(tx.shapes, name)
+		}
+	} else {
+		tx.deleteMaps(deadSets)
 	}
 	for _, name := range tx.dead {
 		tx.batch.DeleteChain(name)
 	}
 	return tx
+}
+
+// deleteMaps removes maps that are not ours at once: their elements may hold the chains that go with them.
+func (tx *transaction) deleteMaps(dead []string) {
+	for _, name := range dead {
+		if have, ok := tx.p.rules.shapes.Actual(name); ok && have.Map() {
+			tx.batch.DeleteSet(name)
+			tx.shapes = append(tx.shapes, name)
+		}
+	}
 }
 
 func (tx *transaction) addSets() (dead []string) {
@@ -126,19 +192,20 @@ func (tx *transaction) addSets() (dead []string) {
 		if _, no := tx.skip[name]; no {
 			return
 		}
-		if want == nil {
-			if tx.whole {
-				dead = append(dead, name)
+		switch {
+		case want == nil && tx.whole:
+			dead = append(dead, name)
+			if tx.stage == stageCleanUp {
 				tx.shapes = append(tx.shapes, name)
 			}
-			return
-		}
-		tx.shapes = append(tx.shapes, name)
-		if k := rs.constants[name]; k != nil {
-			tx.batch.AddSet(k.spec)
-			tx.batch.AddElements(name, k.elements)
-		} else if s := rs.sets[name]; s != nil {
-			tx.batch.AddSet(s.spec)
+		case want != nil && tx.stage != stageCleanUp:
+			tx.shapes = append(tx.shapes, name)
+			if k := rs.constants[name]; k != nil {
+				tx.batch.AddSet(k.spec)
+				tx.batch.AddElements(name, k.elements)
+			} else if s := rs.sets[name]; s != nil {
+				tx.batch.AddSet(s.spec)
+			}
 		}
 	})
 	return dead
@@ -147,6 +214,7 @@ func (tx *transaction) addSets() (dead []string) {
 func (tx *transaction) addChains() {
 	tx.p.rules.chains.Pending(func(name string, want, have **chain) {
 		switch {
+		case tx.stage == stagePrepare && (want == nil || have != nil || (*want).base != nil):
 		case want == nil && tx.whole:
 			tx.dead = append(tx.dead, name)
 		case want != nil:
@@ -186,6 +254,9 @@ func (tx *transaction) writeChain(name string) {
 func (tx *transaction) members(s *set) {
 	if _, no := tx.skip[s.spec.Name]; no {
 		return
+	}
+	if _, there := tx.p.rules.shapes.Actual(s.spec.Name); there && tx.stage == stagePrepare {
+		return // members change together with what else changes
 	}
 	var add, remove []nftnl.Element
 	if s.rewrite {
@@ -228,11 +299,11 @@ func (tx *transaction) rows(s *set) {
 	tx.changed = append(tx.changed, s)
 }
 
-// row is the element of an interface: in a map its verdict is to go to the chain, in an interval set the key is two keys.
+// row is the element of an interface: in a map its verdict is a jump to the chain, in an interval set the key is two keys.
 func (s *set) row(key, chain string) nftnl.Element {
 	e := nftnl.Element{Key: []byte(key)}
 	if s.spec.Verdicts {
-		e.Verdict = &nftnl.Verdict{Code: nftnl.Goto, Chain: chain}
+		e.Verdict = &nftnl.Verdict{Code: nftnl.Jump, Chain: chain}
 	}
 	if s.spec.Interval {
 		e.Key, e.KeyEnd = []byte(key[:len(key)/2]), []byte(key[len(key)/2:])

@@ -24,8 +24,16 @@ type matching struct {
 // term is one condition.
 type term = nftnl.Expr
 
-// shapes tells what a set is: whether it exists, its type, and whether it has prefixes.
-type shapes func(intent.SetID) (t intent.SetType, net4, net6, ok bool)
+// kindSet says of which kinds an intent's set has kernel sets; of the others it has no members.
+type kindSet [numMemberKinds]bool
+
+type setShape struct {
+	typ   intent.SetType
+	kinds kindSet
+}
+
+// shapes tells what a set is; false if it does not exist.
+type shapes func(intent.SetID) (setShape, bool)
 
 // match renders a rule's conditions (R69, R80 to R94).
 func match(r *intent.Rule, sets shapes) matching {
@@ -67,10 +75,10 @@ func (m *matching) addFamily(r *intent.Rule, family uint8, sets shapes) {
 		terms = append(terms, protocolTerm(nftnl.NotEqual, r.NotProtocol))
 	}
 	if r.ICMP.Set {
-		terms = append(terms, icmpTerm(r.ICMP, nftnl.Equal))
+		terms = append(terms, icmpTerm(r.ICMP))
 	}
 	if r.NotICMP.Set {
-		terms = append(terms, icmpTerm(r.NotICMP, nftnl.NotEqual))
+		terms = append(terms, m.notICMPTerm(r.NotICMP, proto))
 	}
 	var choices [][]term
 	for _, side := range []struct {
@@ -110,12 +118,28 @@ func protocolTerm(op nftnl.CmpOp, proto uint8) term {
 	return slices.Concat(nftnl.LoadMeta(nftnl.MetaL4Proto, nftnl.Reg), nftnl.Compare(nftnl.Reg, op, []byte{proto}))
 }
 
-func icmpTerm(icmp model.ICMP, op nftnl.CmpOp) term {
+func icmpTerm(icmp model.ICMP) term {
 	want := []byte{icmp.Type}
 	if icmp.HasCode {
 		want = append(want, icmp.Code)
 	}
-	return slices.Concat(nftnl.LoadPayload(nftnl.TransportHeader, 0, len(want), nftnl.Reg), nftnl.Compare(nftnl.Reg, op, want))
+	return slices.Concat(nftnl.LoadPayload(nftnl.TransportHeader, 0, len(want), nftnl.Reg), nftnl.Compare(nftnl.Reg, nftnl.Equal, want))
+}
+
+// notICMPTerm is not (type and code), for which nft has no comparison, so a set of one element.
+func (m *matching) notICMPTerm(icmp model.ICMP, proto uint8) term {
+	loadType := nftnl.LoadPayload(nftnl.TransportHeader, 0, 1, nftnl.Reg)
+	if !icmp.HasCode {
+		return slices.Concat(loadType, nftnl.Compare(nftnl.Reg, nftnl.NotEqual, []byte{icmp.Type}))
+	}
+	key := nftnl.Concat(nftnl.TypeICMP, nftnl.TypeICMPCode)
+	if proto == model.ProtoICMPv6 {
+		key = nftnl.Concat(nftnl.TypeICMPv6, nftnl.TypeICMPv6Code)
+	}
+	name := "icmp-" + digest(16, key.Name, strconv.Itoa(int(icmp.Type)), strconv.Itoa(int(icmp.Code)))
+	m.use(&constant{spec: nftnl.Set{Name: name, Key: key, Constant: true},
+		elements: []nftnl.Element{{Key: []byte{icmp.Type, 0, 0, 0, icmp.Code, 0, 0, 0}}}})
+	return slices.Concat(loadType, nftnl.LoadPayload(nftnl.TransportHeader, 1, 1, nftnl.Reg32(1)), nftnl.Lookup(nftnl.Reg, name, true))
 }
 
 // side says where the fields of a packet's source or destination are.
@@ -169,7 +193,9 @@ func (s *sideMatch) add(e *intent.Entity) bool {
 	if !ok || slices.ContainsFunc(notNets, func(p netip.Prefix) bool { return p.Bits() == 0 }) {
 		return false // R90, R91
 	}
-	s.ports(e)
+	if !s.ports(e) {
+		return false
+	}
 	if len(nets) > 0 {
 		s.nets(nets, false)
 	}
@@ -177,7 +203,9 @@ func (s *sideMatch) add(e *intent.Entity) bool {
 		s.nets(notNets, true)
 	}
 	for _, id := range e.Sets {
-		s.set(id, false)
+		if !s.set(id, false) {
+			return false
+		}
 	}
 	for _, id := range e.NotSets {
 		s.set(id, true)
@@ -242,31 +270,39 @@ func (m *matching) use(k *constant) {
 	}
 }
 
-func (s *sideMatch) set(id intent.SetID, invert bool) {
-	typ, net4, net6, ok := s.sets(id)
-	if !ok || typ != intent.SetAddrs {
+// set reports false if the set must have the address, but has none of the family.
+func (s *sideMatch) set(id intent.SetID, invert bool) bool {
+	shape, ok := s.sets(id)
+	if !ok || shape.typ != intent.SetAddrs {
 		s.missing = true
-		return
+		return true
 	}
-	addrs, nets, hasNets := kindAddr4, kindNet4, net4
+	kinds := []kind{kindAddr4, kindNet4}
 	if s.family == 6 {
-		addrs, nets, hasNets = kindAddr6, kindNet6, net6
+		kinds = []kind{kindAddr6, kindNet6}
 	}
-	lookup := func(k kind) term {
-		return slices.Concat(s.side.loadAddr(s.family), nftnl.Lookup(nftnl.Reg, setName(id, k), invert))
+	var lookups []term
+	for _, k := range kinds {
+		if shape.kinds[k] {
+			lookups = append(lookups, slices.Concat(s.side.loadAddr(s.family), nftnl.Lookup(nftnl.Reg, setName(id, k), invert)))
+		}
 	}
 	switch {
-	case !hasNets:
-		s.terms = append(s.terms, lookup(addrs))
 	case invert:
-		s.terms = append(s.terms, lookup(addrs), lookup(nets))
+		s.terms = append(s.terms, lookups...)
+	case len(lookups) == 0:
+		return false
+	case len(lookups) == 1:
+		s.terms = append(s.terms, lookups[0])
 	default:
-		s.choices = append(s.choices, []term{lookup(addrs), lookup(nets)})
+		s.choices = append(s.choices, lookups)
 	}
+	return true
 }
 
-// ports adds the conditions on ports (R80 to R85): numbers and port sets are alternatives of each other.
-func (s *sideMatch) ports(e *intent.Entity) {
+// ports adds the conditions on ports (R80 to R85): numbers and port sets are alternatives of each other. It reports false
+// if a port set must have the address, but none has one of the family.
+func (s *sideMatch) ports(e *intent.Entity) bool {
 	var alternatives []term
 	if len(e.Ports) > 0 {
 		alternatives = append(alternatives, s.portTerm(e.Ports, false))
@@ -278,6 +314,9 @@ func (s *sideMatch) ports(e *intent.Entity) {
 	}
 	switch len(alternatives) {
 	case 0:
+		if len(e.PortSets) > 0 && !s.missing {
+			return false
+		}
 	case 1:
 		s.terms = append(s.terms, alternatives[0])
 	default:
@@ -291,17 +330,21 @@ func (s *sideMatch) ports(e *intent.Entity) {
 			s.terms = append(s.terms, t)
 		}
 	}
+	return true
 }
 
 func (s *sideMatch) portSet(id intent.SetID, invert bool) (term, bool) {
-	typ, _, _, ok := s.sets(id)
-	if !ok || typ != intent.SetAddrPorts {
+	shape, ok := s.sets(id)
+	if !ok || shape.typ != intent.SetAddrPorts {
 		s.missing = true
 		return nil, false
 	}
 	k := kindPort4
 	if s.family == 6 {
 		k = kindPort6
+	}
+	if !shape.kinds[k] {
+		return nil, false
 	}
 	return slices.Concat(s.side.loadAddrPort(s.family), nftnl.Lookup(nftnl.Reg, setName(id, k), invert)), true
 }

@@ -19,7 +19,7 @@ func (p *Plane) takeSet(c intent.KernelChange) {
 			p.problems[c.Ref.String()] = "a change of members came for a set that is not known: rules that name it match as if it were missing"
 			return
 		}
-		before := s.netKinds()
+		before := s.present()
 		p.change(s, object.Remove, p.removeMember)
 		p.change(s, object.Add, p.addMember)
 		p.reshaped(s, before)
@@ -32,20 +32,14 @@ func (p *Plane) takeSet(c intent.KernelChange) {
 }
 
 func (p *Plane) replaceSet(s *setState, object *intent.Set) {
-	before := s.netKinds()
+	before := s.present()
 	if s.known && s.typ != object.Type {
 		p.endSet(s)
 	}
 	if !s.known {
 		s.known, s.typ = true, object.Type
 		p.dirtySetUsers(s)
-		if s.typ == intent.SetAddrPorts {
-			p.kernelSet(s, kindPort4)
-			p.kernelSet(s, kindPort6)
-		} else {
-			p.kernelSet(s, kindAddr4)
-			p.kernelSet(s, kindAddr6)
-		}
+		p.kernelSet(s, lasting(s.typ))
 	}
 	p.change(s, p.surplus(s, object), p.removeMember)
 	p.change(s, object.Members, p.addMember)
@@ -121,20 +115,34 @@ func (p *Plane) removeMember(s *setState, k kind, m member) {
 	if ks == nil {
 		return
 	}
-	if k != kindNet4 && k != kindNet6 {
+	left := 0
+	if k == kindNet4 || k == kindNet6 {
+		nets := &s.nets[k-kindNet4]
+		nets.remove(m.prefix(k),
+			func(q netip.Prefix) { p.rules.desireMember(ks, netMember(q)) },
+			func(q netip.Prefix) { p.rules.forgetMember(ks, netMember(q)) })
+		left = len(nets.all)
+	} else {
 		p.rules.forgetMember(ks, m)
-		return
+		left = ks.members.Len()
 	}
-	s.nets[k-kindNet4].remove(m.prefix(k),
-		func(q netip.Prefix) { p.rules.desireMember(ks, netMember(q)) },
-		func(q netip.Prefix) { p.rules.forgetMember(ks, netMember(q)) })
-	if len(s.nets[k-kindNet4].all) == 0 {
+	if left == 0 && k != lasting(s.typ) {
 		s.kinds[k] = nil
 		p.rules.dropSet(ks.spec.Name)
 	}
 }
 
-// kernelSet is the kernel set of one kind, made if need be. Those of prefixes exist only while there are some.
+// lasting is the kind of which an intent's set has a kernel set even without members, so that the comings and goings of a
+// few are changes of elements. The other kinds have one only while there are members: the kernel finds sets by walking
+// through a list of all of them, so each that is not needed slows every change.
+func lasting(t intent.SetType) kind {
+	if t == intent.SetAddrPorts {
+		return kindPort4
+	}
+	return kindAddr4
+}
+
+// kernelSet is the kernel set of one kind, made if need be.
 func (p *Plane) kernelSet(s *setState, k kind) *set {
 	if s.kinds[k] == nil {
 		s.kinds[k] = p.rules.addSet(k.spec(s.id), k)
@@ -142,13 +150,16 @@ func (p *Plane) kernelSet(s *setState, k kind) *set {
 	return s.kinds[k]
 }
 
-func (s *setState) netKinds() [2]bool {
-	return [2]bool{s.kinds[kindNet4] != nil, s.kinds[kindNet6] != nil}
+func (s *setState) present() (kinds kindSet) {
+	for k, ks := range s.kinds {
+		kinds[k] = ks != nil
+	}
+	return kinds
 }
 
-// reshaped has the rules that use the set rendered anew if it began or ceased to have prefixes of a family.
-func (p *Plane) reshaped(s *setState, before [2]bool) {
-	if s.netKinds() != before {
+// reshaped has the rules that use the set rendered anew if it got its first, or lost its last, members of a kind.
+func (p *Plane) reshaped(s *setState, before kindSet) {
+	if s.present() != before {
 		p.dirtySetUsers(s)
 	}
 }
@@ -183,11 +194,10 @@ func (p *Plane) reap(s *setState) {
 }
 
 // shape implements shapes.
-func (p *Plane) shape(id intent.SetID) (t intent.SetType, net4, net6, ok bool) {
+func (p *Plane) shape(id intent.SetID) (setShape, bool) {
 	s := p.sets[id]
 	if s == nil || !s.known {
-		return 0, false, false, false
+		return setShape{}, false
 	}
-	nets := s.netKinds()
-	return s.typ, nets[0], nets[1], true
+	return setShape{s.typ, s.present()}, true
 }

@@ -163,8 +163,8 @@ func withoutMissing(r *intent.Rule, sets shapes) *intent.Rule {
 	for _, e := range []*intent.Entity{&out.Src, &out.Dst} {
 		keep := func(ids []intent.SetID, want intent.SetType) []intent.SetID {
 			return slices.DeleteFunc(slices.Clone(ids), func(id intent.SetID) bool {
-				t, _, _, ok := sets(id)
-				return !ok || t != want
+				shape, ok := sets(id)
+				return !ok || shape.typ != want
 			})
 		}
 		if portSets := keep(e.PortSets, intent.SetAddrPorts); len(portSets) < len(e.PortSets) {

@@ -151,7 +151,7 @@ func (p *Plane) readRows(s *set) error {
 	err := p.conn.Elements(nftnl.Inet, table, s.spec.Name, func() { clear(rows) }, func(e nftnl.Element) {
 		chain := ""
 		if e.Verdict != nil {
-			if chain = e.Verdict.Chain; e.Verdict.Code != nftnl.Goto {
+			if chain = e.Verdict.Chain; e.Verdict.Code != nftnl.Jump {
 				chain = fmt.Sprintf("verdict %d %s", e.Verdict.Code, chain)
 			}
 		}

@@ -248,7 +248,7 @@ func (p *Plane) sweep(whole bool) {
 	}
 	slices.SortFunc(deletes, func(a, b step) int { return cmp.Compare(a.want.rank, b.want.rank) })
 	p.remove(deletes)
-	p.sweepNeighbours(workload)
+	p.sweepNeighbours(links)
 }
 
 // standing says of which prefixes the plane has made a route, if there is a predecessor's among those not wanted.
@@ -290,15 +290,15 @@ func (p *Plane) drop(k kernel.RouteKey) {
 	delete(p.dirty, k)
 	delete(p.failed, k)
 	delete(p.repairs, k)
-	for n := range p.neighbours {
-		if k.Prefix.IsSingleIP() && n.Addr == k.Prefix.Addr() {
-			p.stale[n] = true
-		}
-	}
+	p.doubt(k)
 }
 
-// sweepNeighbours deletes permanent entries on workload interfaces that no wanted route asks for.
-func (p *Plane) sweepNeighbours(workload map[int]bool) {
+// sweepNeighbours deletes those permanent entries in doubt, on workload interfaces, that no wanted route asks for.
+func (p *Plane) sweepNeighbours(links []kernel.Link) {
+	names := map[int]string{}
+	for _, l := range links {
+		names[l.Index] = l.Name
+	}
 	var writes []kernel.NeighbourWrite
 	for k := range p.stale {
 		delete(p.stale, k)
@@ -306,7 +306,10 @@ func (p *Plane) sweepNeighbours(workload map[int]bool) {
 		if !ok {
 			continue
 		}
-		if !workload[k.Link] {
+		if w, ok := p.macs[k.Addr]; ok && w.device == names[k.Link] {
+			continue
+		}
+		if !hasPrefix(names[k.Link], p.prefixes) {
 			delete(p.neighbours, k) // went with its interface
 			delete(p.made, k)
 			continue

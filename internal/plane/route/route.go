@@ -33,9 +33,9 @@ type Plane struct {
 	mu       sync.Mutex // guards what the watcher reads, down to waiting
 	desired  map[string]*intent.Route
 	wanted   table
-	macs     map[netip.Addr]string // of the permanent neighbour entries
-	devices  map[string]int        // how many unicast routes name the interface; "": none is named
-	numbers  map[int]bool          // workload interfaces that have routes
+	macs     map[netip.Addr]entry // the permanent neighbour entries that are wanted
+	devices  map[string]int       // how many unicast routes name the interface; "": none is named
+	numbers  map[int]bool         // workload interfaces that have routes
 	prefixes []string
 	device   uint8 // protocol of workload routes
 	waiting  bool  // something is pending
@@ -52,6 +52,9 @@ type Plane struct {
 	synced     bool
 	status     plane.Status
 }
+
+// entry is a neighbour as it is wanted: its interface by name.
+type entry struct{ device, mac string }
 
 // The same route damaged this often within the window is then repaired only each holdOff, and named in Status.
 const (
@@ -74,7 +77,7 @@ func New(o Options) (*Plane, error) {
 	p := &Plane{
 		handle: h, device: ProtocolDevice,
 		desired: map[string]*intent.Route{}, wanted: table{}, prefixes: o.InterfacePrefixes,
-		macs: map[netip.Addr]string{}, devices: map[string]int{}, numbers: map[int]bool{},
+		macs: map[netip.Addr]entry{}, devices: map[string]int{}, numbers: map[int]bool{},
 		actual: map[kernel.RouteKey]kernel.Route{}, neighbours: map[kernel.NeighbourKey]kernel.Neighbour{},
 		done: map[kernel.RouteKey]bool{}, dirty: map[kernel.RouteKey]bool{}, stale: map[kernel.NeighbourKey]bool{}, made: map[kernel.NeighbourKey]bool{},
 		failed: map[kernel.RouteKey]string{}, invalid: map[string]string{}, repairs: map[kernel.RouteKey][]time.Time{},
@@ -274,7 +277,7 @@ func (p *Plane) want(id string, r *intent.Route) {
 	}
 	for _, w := range wants(r) {
 		if w.neighbour {
-			p.macs[w.prefix.Addr()] = r.Neighbour
+			p.macs[w.prefix.Addr()] = entry{r.Device, r.Neighbour}
 		}
 		p.wanted.add(w)
 		p.touch(w.key())
@@ -287,6 +290,19 @@ func (p *Plane) touch(k kernel.RouteKey) {
 	delete(p.done, k)
 	delete(p.failed, k)
 	delete(p.repairs, k)
+	p.doubt(k)
+}
+
+// doubt marks the neighbour entries of an address for sweepNeighbours to look at.
+func (p *Plane) doubt(k kernel.RouteKey) {
+	if !k.Prefix.IsSingleIP() {
+		return
+	}
+	for n := range p.neighbours {
+		if n.Addr == k.Prefix.Addr() {
+			p.stale[n] = true
+		}
+	}
 }
 
 // Status implements plane.Plane.

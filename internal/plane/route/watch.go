@@ -149,8 +149,8 @@ func (p *Plane) judgeRoute(r kernel.Route, gone bool) string {
 }
 
 func (p *Plane) judgeNeighbour(n kernel.Neighbour, gone bool) string {
-	mac, ok := p.macs[n.Addr]
-	if ok && (gone || !n.Permanent || n.MAC != mac) {
+	want, ok := p.macs[n.Addr]
+	if ok && (gone || !n.Permanent || n.MAC != want.mac) {
 		return fmt.Sprintf("%v was changed", n)
 	}
 	return ""

@@ -1,0 +1,4 @@
+package obs
+
+// Version is the release, set by the linker.
+var Version = "dev"
