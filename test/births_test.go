@@ -100,11 +100,16 @@ func TestBirths(t *testing.T) {
 		}()
 	}
 	wg.Wait()
-	stop()
-	<-done
 	if t.Failed() {
 		return
 	}
+	// The same birth without policy shows that the flood and the sniffer work.
+	open := &lab.Workload{Name: "open", Namespace: "nursery", Node: "bi1", Labels: map[string]string{"role": "open"}}
+	if n := controlBirth(t, l, open, flooder.Addr); n == 0 {
+		t.Error("a newborn without policy was not flooded: this test could not have seen a leak")
+	}
+	stop()
+	<-done
 	slices.Sort(remote)
 	t.Logf("%d births under %d flooding packets: %d leaked, %d dropped", newborns, flooded.Load(), len(leaked), len(dropped))
 	t.Logf("ADD returned → let in by a label-selected endpoint of another node: p50 %.1f ms, p99 %.1f ms, max %.1f ms",
@@ -118,6 +123,24 @@ func TestBirths(t *testing.T) {
 	if len(dropped) > 0 {
 		t.Errorf("dropped although allowed: %v", dropped)
 	}
+}
+
+// controlBirth brings a workload up that nothing protects and counts the stranger's packets that reach it.
+func controlBirth(t *testing.T, l *lab.Lab, w *lab.Workload, stranger netip.Addr) int {
+	t.Helper()
+	ns, err := l.Prepare(t.Context(), w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sniff, err := sniffFrom(ns, stranger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Attach(t.Context(), w); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(200 * time.Millisecond)
+	return sniff()
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

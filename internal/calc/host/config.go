@@ -2,6 +2,7 @@ package host
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/tortie-net/tortie/internal/calc/bgp"
 	"github.com/tortie-net/tortie/internal/config"
@@ -16,15 +17,27 @@ type Settings struct {
 	Cluster *model.ClusterInformation // nil: not defined
 }
 
-// Config resolves the settings of a node: its own FelixConfiguration over the default one over the defaults.
+// The names under which an agent hands in what its environment and its file say, as FelixConfigurations. No stored object
+// can have them.
+const (
+	Environment = "environment:"
+	File        = "file:"
+)
+
+// Config resolves the settings of a node: environment and file, where the agent handed them in, over its own
+// FelixConfiguration over the default one over the defaults.
 func (s *Settings) Config(node string) *intent.Config {
 	var sources []config.Source
-	for _, name := range []string{bgp.NodeConfiguration(node), "default"} {
-		if f := s.Felix[name]; f != nil {
-			sources = append(sources, config.Source{
-				Name: string(model.KindFelixConfiguration) + "/" + name, Values: f.Values,
-			})
+	for _, name := range []string{Environment, File, bgp.NodeConfiguration(node), "default"} {
+		f := s.Felix[name]
+		if f == nil {
+			continue
 		}
+		source := string(model.KindFelixConfiguration) + "/" + name
+		if name == Environment || name == File {
+			source = strings.TrimSuffix(name, ":")
+		}
+		sources = append(sources, config.Source{Name: source, Values: f.Values})
 	}
 	values, problems := config.Resolve(sources...)
 	o := fill(node, &values)
