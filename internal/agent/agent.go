@@ -8,12 +8,14 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tortie-net/tortie/internal/bgp/gobgp"
 	"github.com/tortie-net/tortie/internal/cni"
+	"github.com/tortie-net/tortie/internal/config"
 	"github.com/tortie-net/tortie/internal/convert"
 	"github.com/tortie-net/tortie/internal/feed"
 	"github.com/tortie-net/tortie/internal/intent"
@@ -68,16 +70,16 @@ type Agent struct {
 }
 
 // New constructs an agent on a store, in the network namespace of the process. Nothing in the kernel changes yet.
-func New(config Config, s store.Store, log *slog.Logger, level *slog.LevelVar) (*Agent, error) {
-	if err := config.check(); err != nil {
+func New(c Config, s store.Store, log *slog.Logger, level *slog.LevelVar) (*Agent, error) {
+	if err := c.check(); err != nil {
 		return nil, err
 	}
-	for _, dir := range []string{config.RunDir, filepath.Join(config.RunDir, "cni")} {
+	for _, dir := range []string{c.RunDir, filepath.Join(c.RunDir, "cni")} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("run directory: %w", err)
 		}
 	}
-	a := &Agent{config: config, log: log.With(obs.KeyNode, config.Node), level: level, store: s, started: time.Now(), health: &obs.Health{}}
+	a := &Agent{config: c, log: log.With(obs.KeyNode, c.Node), level: level, store: s, started: time.Now(), health: &obs.Health{}}
 	if err := a.connect(); err != nil {
 		return nil, errors.Join(err, a.close())
 	}
@@ -161,6 +163,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	a.core.adopt(a.bindings)
+	a.core.environment(config.Environment(os.Environ()).Values)
 	if err := a.closeFirst(ctx); err != nil {
 		return err
 	}
@@ -202,12 +205,15 @@ func ended(ctx context.Context, err error) error {
 // closeFirst closes an empty kernel before anything else (design: fail closed): workload interfaces that nobody knows are
 // dropped; with the last intent of this node and cluster at hand, that is what the planes make.
 func (a *Agent) closeFirst(ctx context.Context) error {
-	made, err := true, a.policy.CloseFirst(ctx, []string{"cali"})
+	missing, err := a.policy.Missing()
 	if err != nil {
-		return fmt.Errorf("close workload interfaces: %w", err)
+		return fmt.Errorf("read the policy table: %w", err)
 	}
-	if !made {
-		return nil
+	if !missing {
+		return nil // an earlier run's policy stands until the store has spoken
+	}
+	if err := a.policy.CloseFirst(ctx, interfacePrefixes()); err != nil {
+		return fmt.Errorf("close workload interfaces: %w", err)
 	}
 	objects, _, err := loadIntent(a.intentPath(), a.config.Node)
 	if err != nil {
@@ -219,6 +225,14 @@ func (a *Agent) closeFirst(ctx context.Context) error {
 		a.core.preload(objects)
 	}
 	return nil
+}
+
+// interfacePrefixes are those of workload interfaces as far as they are known before the store has spoken.
+func interfacePrefixes() []string {
+	if text := os.Getenv("FELIX_INTERFACEPREFIX"); text != "" {
+		return strings.Split(text, ",")
+	}
+	return []string{"cali"}
 }
 
 func (a *Agent) intentPath() string { return filepath.Join(a.config.RunDir, "intent") }

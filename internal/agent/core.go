@@ -10,6 +10,7 @@ import (
 
 	"github.com/tortie-net/tortie/internal/bgp"
 	"github.com/tortie-net/tortie/internal/calc"
+	"github.com/tortie-net/tortie/internal/calc/host"
 	"github.com/tortie-net/tortie/internal/cni"
 	"github.com/tortie-net/tortie/internal/feed"
 	"github.com/tortie-net/tortie/internal/intent"
@@ -189,6 +190,18 @@ func (c *core) Config() *intent.Config {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.local.Config()
+}
+
+// environment hands the settings of the process's environment in: they beat everything that is stored.
+func (c *core) environment(values map[string]string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(values) > 0 {
+		c.calc.Apply(model.Update{
+			Key:   model.Key{Kind: model.KindFelixConfiguration, Name: host.Environment},
+			Value: &model.FelixConfiguration{Name: host.Environment, Values: values},
+		})
+	}
 }
 
 // adopt makes bindings of an earlier run facts before the planes see anything.

@@ -59,10 +59,14 @@ func (c *Cluster) Speaker(name string) *intent.BGP {
 	o.RouterID = routerID(node)
 	o.LocalPref4 = maxLocalPref - uint32(conf.NormalRoutePriority4)
 	o.LocalPref6 = maxLocalPref - uint32(conf.NormalRoutePriority6)
-	if node.NoBGP || !o.IPv4.IsValid() && !o.IPv6.IsValid() || !OwnsNoEncap(conf.ClusterRoutes) {
+	if node.NoBGP || !o.IPv4.IsValid() && !o.IPv6.IsValid() {
 		return o
 	}
-	mesh := conf.NodeToNodeMesh == nil || *conf.NodeToNodeMesh
+	// Where BGP does not bring the cluster's own routes, the mesh is there only for who asks for it by name.
+	mesh := OwnsNoEncap(conf.ClusterRoutes)
+	if conf.NodeToNodeMesh != nil {
+		mesh = *conf.NodeToNodeMesh
+	}
 	b := builder{cluster: c, node: node, speaker: o, conf: conf, taken: map[netip.AddrPort]int{}}
 	for _, peer := range c.sortedPeers() {
 		b.explicit(peer)
