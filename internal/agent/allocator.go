@@ -30,8 +30,16 @@ func (a *allocator) Assign(ctx context.Context, r cni.AddressRequest) ([]netip.A
 		Explicit: r.Explicit, Addresses: r.Addresses,
 	}
 	if r.Endpoint != nil {
-		if _, err := a.endpoint(r.Endpoint, nil); err != nil {
+		op, err := a.endpoint(r.Endpoint, nil)
+		if err == nil {
+			err = a.profiles(ctx, r.Endpoint.Profiles)
+		}
+		if err != nil {
 			return nil, err // before anything is assigned
+		}
+		if !r.Want4 && !r.Want6 && len(r.Addresses) == 0 { // another IPAM's addresses
+			_, err := a.store.Txn(ctx, op)
+			return nil, err
 		}
 		req.Extra = func(addrs []netip.Addr) []store.Op {
 			op, err := a.endpoint(r.Endpoint, addrs)
@@ -42,6 +50,33 @@ func (a *allocator) Assign(ctx context.Context, r cni.AddressRequest) ([]netip.A
 		}
 	}
 	return a.ipam.Assign(ctx, req)
+}
+
+// profiles creates the profiles of a network that are not there: whoever is of the network may reach the workload, and the
+// workload everybody (store-layout §1.2).
+func (a *allocator) profiles(ctx context.Context, names []string) error {
+	for _, name := range names {
+		key := model.Key{Kind: model.KindProfile, Name: name}
+		if _, err := a.store.Get(ctx, key); !errors.Is(err, store.ErrNotFound) {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		p := &v3.Profile{}
+		p.Name = name
+		p.Spec.LabelsToApply = map[string]string{name: ""}
+		p.Spec.Ingress = []v3.Rule{{Action: v3.Allow, Source: v3.EntityRule{Selector: "has(" + name + ")"}}}
+		p.Spec.Egress = []v3.Rule{{Action: v3.Allow}}
+		value, _, err := convert.Prepare(key, p, nil)
+		if err != nil {
+			return err
+		}
+		if _, err := a.store.Create(ctx, key, value); err != nil && !errors.Is(err, store.ErrExists) {
+			return err
+		}
+	}
+	return nil
 }
 
 // endpoint is the write of the WorkloadEndpoint of a workload that only CNI knows of, as Calico's plugin would make it

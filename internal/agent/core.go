@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/tortie-net/tortie/internal/bgp"
 	"github.com/tortie-net/tortie/internal/calc"
@@ -154,7 +157,45 @@ func (c *core) Bind(ctx context.Context, b cni.Binding) error {
 	c.push()
 	seq := c.seq
 	c.mu.Unlock()
-	return c.wait(ctx, seq)
+	if err := c.wait(ctx, seq); err != nil {
+		return err
+	}
+	return c.inKernel(ctx, b)
+}
+
+// inKernel waits until no plane names the binding among what it could not do: an Apply succeeds although single objects
+// fail, so that they do not stop the others.
+func (c *core) inKernel(ctx context.Context, b cni.Binding) error {
+	for {
+		failure := c.failure(b)
+		if failure == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return failure
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// failure is what a plane says of a binding's interface, workload or addresses.
+func (c *core) failure(b cni.Binding) error {
+	names := []string{b.Interface, b.Workload.String()}
+	for _, a := range b.Addresses {
+		names = append(names, netip.PrefixFrom(a, a.BitLen()).String())
+	}
+	for _, p := range c.planes {
+		status, _ := p.Status()
+		for object, reason := range status.Failures {
+			for _, n := range names {
+				if strings.Contains(object, n) {
+					return fmt.Errorf("plane %s: %s: %s", p.Name(), object, reason)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // Unbind implements cni.Waiter.

@@ -12,6 +12,7 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 
 	"github.com/tortie-net/tortie/internal/intent"
+	"github.com/tortie-net/tortie/internal/kernel"
 )
 
 // add implements ADD. The order is what makes it safe at every moment: the journal knows of the attempt before
@@ -219,6 +220,11 @@ func (s *Server) retire(ctx context.Context, e entry) error {
 	for _, old := range s.o.Journal.list(func(o entry) bool {
 		return o.State == stateBound && o.Binding.Interface == e.Binding.Interface && o.attachment() != e.attachment()
 	}) {
+		if old.Binding.Workload != e.Binding.Workload {
+			if _, err := s.host.Link(old.Binding.Interface); !errors.Is(err, kernel.ErrNoLink) {
+				return badConf("interface %s is in use by workload %v: the names of both give the same interface", old.Binding.Interface, old.Binding.Workload)
+			}
+		}
 		s.crash("retire")
 		if err := s.o.Waiter.Unbind(ctx, old.Binding.Workload, old.Binding.ContainerID); err != nil {
 			return fmt.Errorf("take back the binding of the earlier container %s: %w", old.Binding.ContainerID, err)

@@ -71,7 +71,7 @@ func TestWorkloadAsSeenFromInside(t *testing.T) {
 		n.mustAdd("c1", podArgs("web-0", "u1"), config(""), ns)
 		if damage != "ip addr del 10.65.0.1/32 dev eth0" {
 			n.mustDel("c1", podArgs("web-0", "u1"), ns)
-			n.store.next = 0
+			n.store.restart()
 			n.mustAdd("c1", podArgs("web-0", "u1"), config(""), ns)
 		}
 	}
@@ -88,13 +88,13 @@ func TestTwoWorkloadsReachEachOther(t *testing.T) {
 			t.Errorf("ping %s: %v\n%s", dst, err, out)
 		}
 	}
-	ep := n.store.requests[1].Endpoint
+	ep := n.store.asked()[1].Endpoint
 	if ep == nil || ep.ContainerID != "cb" || ep.Interface != "calicb" || !slices.Equal(ep.Profiles, []string{"k8s-pod-network"}) || ep.MAC == "" {
 		t.Errorf("stored endpoint of the second workload: %+v", ep)
 	}
 	n.mustDel("cb", "", b)
-	if len(n.store.endpoints) != 1 {
-		t.Errorf("the endpoint of the deleted container is still stored: %v", n.store.endpoints)
+	if n.store.known() != 1 {
+		t.Errorf("the endpoint of the deleted container is still stored")
 	}
 }
 
@@ -164,7 +164,7 @@ func TestWhatIsAskedOfTheAllocator(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			n.t = t
-			n.store.requests = nil
+			n.store.restart()
 			n.store.pod("ns1", "p", "u", c.annotations)
 			ns := pod(t)
 			r, err := n.add("c1", podArgs("p", "u")+c.args, config(c.extra), ns)
@@ -173,8 +173,8 @@ func TestWhatIsAskedOfTheAllocator(t *testing.T) {
 				if r.Error == nil || r.Error.Code != c.code || !strings.Contains(r.Error.Msg, c.text) {
 					t.Errorf("answer %+v, want code %d with %q", r.Error, c.code, c.text)
 				}
-				if n.hasLink("cali"+"") || n.store.handles() != 0 || len(n.server.o.Journal.Load()) != 0 {
-					t.Error("the failed ADD left something behind")
+				if links, err := n.host.Links(); err != nil || len(links) != 1 || n.store.handles() != 0 || len(n.server.o.Journal.Load()) != 0 {
+					t.Errorf("the failed ADD left something behind: %v", links)
 				}
 				return
 			}
@@ -183,11 +183,11 @@ func TestWhatIsAskedOfTheAllocator(t *testing.T) {
 			}
 			b, _ := n.node.binding(model.WorkloadID{Orchestrator: "k8s", Namespace: "ns1", Workload: "p", Endpoint: "eth0"})
 			if c.given != nil {
-				if !slices.Equal(b.Addresses, c.given) || len(n.store.requests) != 0 {
-					t.Errorf("bound %v, %d requests; want %v, none", b.Addresses, len(n.store.requests), c.given)
+				if !slices.Equal(b.Addresses, c.given) || len(n.store.asked()) != 0 {
+					t.Errorf("bound %v, %d requests; want %v, none", b.Addresses, len(n.store.asked()), c.given)
 				}
 			} else {
-				got := n.store.requests[0]
+				got := n.store.asked()[0]
 				attrs := got.Attributes
 				if attrs[model.AttrNode] != "node1" || attrs[model.AttrPod] != "p" || attrs[model.AttrNamespace] != "ns1" || attrs[model.AttrUID] != "u" || got.Handle != "k8s-pod-network.c1" {
 					t.Errorf("handle %q, attributes %v", got.Handle, attrs)
@@ -245,7 +245,7 @@ func TestRetryAndStaleDel(t *testing.T) {
 	first, second := pod(t), pod(t)
 	args := podArgs("web-0", "u1")
 	one := n.mustAdd("old", args, config(""), first)
-	if again := n.mustAdd("old", args, config(""), first); string(again) != string(one) || n.store.next != 1 {
+	if again := n.mustAdd("old", args, config(""), first); string(again) != string(one) || n.store.assigned() != 1 {
 		t.Errorf("retry answered %s, first was %s", again, one)
 	}
 	n.mustAdd("new", args, config(""), second)
@@ -319,5 +319,43 @@ func TestPlainIPAM(t *testing.T) {
 	}
 	if r := req("IPAM CHECK"); r.Error == nil {
 		t.Error("CHECK after DEL found nothing wrong")
+	}
+}
+
+// TestNamesThatCollide: containers whose IDs begin alike would share an interface; the second is refused, the first
+// lives on.
+func TestNamesThatCollide(t *testing.T) {
+	n := newTestNode(t)
+	first := pod(t)
+	n.mustAdd("container-0000001", "", config(""), first)
+	r, err := n.add("container-0000002", "", config(""), pod(t))
+	if must(t, err); r.Error == nil || r.Error.Code != 7 || !strings.Contains(r.Error.Msg, "calicontainer-0 is in use by workload cni/default/container-0000001/eth0") {
+		t.Errorf("the second container: %+v", r.Error)
+	}
+	r, err = n.send(SocketRequest{Command: "CHECK", ContainerID: "container-0000001", IfName: "eth0", Config: config("")}, first)
+	if must(t, err); r.Error != nil || n.store.handles() != 1 {
+		t.Errorf("the first container: %+v, %d handles", r.Error, n.store.handles())
+	}
+}
+
+// TestWithIPv6Off: a node without IPv6 serves IPv4 workloads, and says why it cannot serve others.
+func TestWithIPv6Off(t *testing.T) {
+	n := newTestNode(t)
+	off := []kernel.Setting{{Path: "net/ipv6/conf/all/disable_ipv6", Value: "1"}, {Path: "net/ipv6/conf/default/disable_ipv6", Value: "1"}}
+	must(t, kernel.Sysctls{Namespace: n.ns}.WriteAll(off))
+	ns := pod(t)
+	must(t, kernel.Sysctls{Namespace: ns}.WriteAll(off))
+	r, err := n.add("c1", "", config(""), ns)
+	if must(t, err); r.Error == nil || !strings.Contains(r.Error.Msg, "IPv6 is off on this node") {
+		t.Errorf("dual stack: %+v", r.Error)
+	}
+	four := config(`,"ipam":{"assign_ipv6":"false"}`)
+	n.mustAdd("c1", "", four, ns)
+	r, err = n.send(SocketRequest{Command: "CHECK", ContainerID: "c1", IfName: "eth0", Config: four}, ns)
+	if must(t, err); r.Error != nil {
+		t.Errorf("CHECK: %+v", *r.Error)
+	}
+	if v, err := (kernel.Sysctls{Namespace: ns}).Read("net/ipv6/conf/all/disable_ipv6"); err != nil || v != "1" {
+		t.Errorf("the workload's disable_ipv6 is %q now, %v", v, err)
 	}
 }

@@ -102,6 +102,24 @@ func (f *fakeStore) setAway(err error) {
 	f.away = err
 }
 
+// assigned counts the calls of Assign; asked is what they were, known the stored endpoints.
+func (f *fakeStore) assigned() int { f.mu.Lock(); defer f.mu.Unlock(); return f.next }
+
+func (f *fakeStore) asked() []AddressRequest {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.requests)
+}
+
+func (f *fakeStore) known() int { f.mu.Lock(); defer f.mu.Unlock(); return len(f.endpoints) }
+
+// restart begins to count anew, with the first address.
+func (f *fakeStore) restart() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.next, f.requests = 0, nil
+}
+
 func (f *fakeStore) handles() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()

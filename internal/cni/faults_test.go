@@ -72,7 +72,7 @@ func TestCrashAtEveryPoint(t *testing.T) {
 		n.mustDel(fmt.Sprintf("b%d", k), args, again)
 		left := n.server.o.Journal.list(func(entry) bool { return true })
 		if n.hasLink("caliabc48332923") || n.store.handles() != 0 || len(left) != 0 {
-			t.Fatalf("crash at write %d: link %v, handles %v, journal %+v", k, n.hasLink("caliabc48332923"), n.store.held, left)
+			t.Fatalf("crash at write %d: link %v, %d handles, journal %+v", k, n.hasLink("caliabc48332923"), n.store.handles(), left)
 		}
 	}
 	t.Logf("%d crashes at %d named points", runs, len(points))
@@ -124,6 +124,26 @@ func TestDelEndsAWaitingAdd(t *testing.T) {
 	if r := <-answer; r.Error == nil || r.Error.Code != 11 || time.Since(start) > 5*time.Second {
 		t.Errorf("ADD: %+v after %v", r.Error, time.Since(start))
 	}
+}
+
+// TestTooManyWaiting: the one after the 64th is told at once to come again, and places become free again.
+func TestTooManyWaiting(t *testing.T) {
+	n := newTestNode(t)
+	ns := pod(t)
+	var all sync.WaitGroup
+	for i := range maxWaiting {
+		all.Go(func() {
+			_, _ = n.add(fmt.Sprintf("c%d", i), podArgs(fmt.Sprintf("never%d", i), "u"), config(""), ns)
+		})
+	}
+	eventually(t, "64 are waiting", func() bool { return len(n.server.slots) == maxWaiting })
+	start := time.Now()
+	r, err := n.add("more", "", config(""), ns)
+	if must(t, err); r.Error == nil || r.Error.Code != 11 || !strings.Contains(r.Error.Msg, "64 requests are waiting") || time.Since(start) > time.Second {
+		t.Errorf("the 65th: %+v after %v", r.Error, time.Since(start))
+	}
+	all.Wait()
+	n.mustAdd("more", "", config(""), ns)
 }
 
 func TestMalformedRequests(t *testing.T) {
@@ -199,7 +219,7 @@ func TestJournalFilesThatCannotBeUsed(t *testing.T) {
 		}
 	}
 	n.start()
-	if n.mustAdd("good", "", config(""), ns); n.store.next != 2 {
+	if n.mustAdd("good", "", config(""), ns); n.store.assigned() != 2 {
 		t.Error("the binding that stands was made anew after the restart")
 	}
 }
@@ -241,6 +261,32 @@ func TestPlugin(t *testing.T) {
 	succeed("calico-ipam", "ADD", `"10.65.0.2/32"`)
 	succeed("tortie-ipam", "DEL", "")
 	succeed("tortie-cni", "ADD", `"calic1"`)
+	// A delegated IPAM plugin is run by this one, and its addresses are used as they are.
+	folder := t.TempDir()
+	log := filepath.Join(folder, "log")
+	script := "#!/bin/sh\ncat >/dev/null\necho $CNI_COMMAND >>" + log + "\n[ $CNI_COMMAND = ADD ] && echo '{\"cniVersion\":\"1.0.0\",\"ips\":[{\"address\":\"10.7.7.7/24\"}]}'\nexit 0\n"
+	must(t, os.WriteFile(filepath.Join(folder, "fake-ipam"), []byte(script), 0o755))
+	delegated := func(command string) string {
+		c := exec.Command(bin)
+		c.Env = []string{"CNI_COMMAND=" + command, "CNI_CONTAINERID=d1", "CNI_IFNAME=eth0", "CNI_PATH=" + folder, "CNI_NETNS=" + netns, "TORTIE_CNI_SOCKET=" + n.socket, "PATH=" + os.Getenv("PATH")}
+		c.Stdin = strings.NewReader(`{"cniVersion":"1.1.0","name":"k8s-pod-network","type":"tortie-cni","ipam":{"type":"fake-ipam"}}`)
+		out, err := c.Output()
+		if err != nil {
+			t.Errorf("%s with a delegated IPAM plugin: %v\n%s", command, err, out)
+		}
+		return string(out)
+	}
+	n.mustDel("c1", "", ns)
+	if out := delegated("ADD"); !strings.Contains(out, `"10.7.7.7/32"`) {
+		t.Errorf("ADD with a delegated IPAM plugin: %s", out)
+	}
+	delegated("CHECK")
+	delegated("DEL")
+	if raw, err := os.ReadFile(log); err != nil || string(raw) != "ADD\nCHECK\nDEL\n" {
+		t.Errorf("the delegated plugin was called: %q, %v", raw, err)
+	}
+	succeed("tortie-cni", "ADD", `"calic1"`)
+
 	other := exec.Command(bin)
 	other.Env = []string{"CNI_COMMAND=STATUS", "CNI_PATH=/", "TORTIE_CNI_SOCKET=" + n.socket}
 	other.Stdin = strings.NewReader(string(config("")))

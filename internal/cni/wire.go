@@ -133,6 +133,8 @@ func listen(path string) (*net.UnixListener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cni socket: %w", err)
 	}
+	// An agent that ends after its successor began must not take the successor's socket away.
+	l.SetUnlinkOnClose(false)
 	if err := os.Chmod(path, 0o600); err != nil {
 		_ = l.Close()
 		return nil, fmt.Errorf("cni socket: %w", err)

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Handle speaks rtnetlink in one network namespace, wherever the calling goroutine is.
+// Handle speaks rtnetlink in one network namespace, wherever the calling goroutine is. Safe for concurrent use.
 type Handle struct {
 	nl  *netlink.Handle
 	raw *conn

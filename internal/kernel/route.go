@@ -67,7 +67,10 @@ func (r Route) Equal(o Route) bool {
 		len(r.NextHops) != len(o.NextHops) {
 		return false
 	}
-	a, b := sortedHops(r.NextHops), sortedHops(o.NextHops)
+	a, b := r.NextHops, o.NextHops
+	if len(a) > 1 {
+		a, b = sortedHops(a), sortedHops(b)
+	}
 	return slices.EqualFunc(a, b, func(x, y NextHop) bool {
 		return x.Gateway == y.Gateway && (x.Link == y.Link || x.Link == 0 || y.Link == 0) && x.OnLink == y.OnLink
 	})

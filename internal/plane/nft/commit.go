@@ -25,8 +25,15 @@ const (
 // commit makes the table what is wanted. whole false: nothing is removed. When the kernel refuses, the reason may be that
 // the table is not as it was last read: it is read again first. What is then still refused is left out, a chain's rules
 // with a drop in their place, and the rest goes on.
-func (p *Plane) commit(ctx context.Context, whole bool) error {
+//
+// A chain that was refused before is tried again if its rules changed, or with retry; else it would hold up every change.
+func (p *Plane) commit(ctx context.Context, whole, retry bool) error {
 	excluded := make(map[string]error)
+	for name, r := range p.refused {
+		if want, ok := p.rules.chains.Wanted(name); ok && want.sum == r.sum && !retry {
+			excluded[name] = r.why
+		}
+	}
 	var refusal error
 	for try := range commitTries {
 		if err := p.readUnknown(); err != nil {
@@ -34,9 +41,13 @@ func (p *Plane) commit(ctx context.Context, whole bool) error {
 		}
 		err := p.stages(whole, excluded)
 		if err == nil {
-			p.refused = make(map[string]string, len(excluded))
+			p.refused = make(map[string]refused, len(excluded))
 			for name, why := range excluded {
-				p.refused[name] = why.Error()
+				r := refused{why: why}
+				if want, ok := p.rules.chains.Wanted(name); ok {
+					r.sum = want.sum
+				}
+				p.refused[name] = r
 			}
 			return refusal
 		}
@@ -53,9 +64,18 @@ func (p *Plane) commit(ctx context.Context, whole bool) error {
 			refusal = nil // what was refused because the table was not as known is no failure once it is written
 		}
 	}
-	p.refused["transaction"] = refusal.Error()
+	p.refused["transaction"] = refused{why: refusal}
 	return refusal
 }
+
+// refused is why the kernel does not take a chain, with the chain's content, or the elements of a set.
+type refused struct {
+	why error
+	sum string
+}
+
+// sumRefused stands for the drop that a refused chain has in the kernel.
+const sumRefused = "refused"
 
 func (p *Plane) stages(whole bool, excluded map[string]error) error {
 	for _, s := range []stage{stagePrepare, stageMain, stageCleanUp} {
@@ -99,10 +119,10 @@ func exclude(err error, excluded map[string]error) bool {
 			}
 			return
 		}
-		var refused *nftnl.Error
-		if errors.As(err, &refused) && refused.Kind != "table" && refused.Kind != "transaction" {
-			if _, known := excluded[refused.Name]; !known {
-				excluded[refused.Name] = refused
+		var op *nftnl.Error
+		if errors.As(err, &op) && op.Kind != "table" && op.Kind != "transaction" {
+			if _, known := excluded[op.Name]; !known {
+				excluded[op.Name] = op
 				found = true
 			}
 		}
@@ -213,7 +233,9 @@ func (tx *transaction) addSets() (dead []string) {
 
 func (tx *transaction) addChains() {
 	tx.p.rules.chains.Pending(func(name string, want, have **chain) {
+		_, no := tx.skip[name]
 		switch {
+		case no && have != nil && (*have).sum == sumRefused:
 		case tx.stage == stagePrepare && (want == nil || have != nil || (*want).base != nil):
 		case want == nil && tx.whole:
 			tx.dead = append(tx.dead, name)
@@ -319,7 +341,7 @@ func (tx *transaction) done() {
 	}
 	for _, name := range tx.chains {
 		if why, no := tx.skip[name]; no {
-			rs.chains.Observe(name, &chain{sum: "refused"})
+			rs.chains.Observe(name, &chain{sum: sumRefused})
 			rs.chains.Failed(name, why)
 			continue
 		}

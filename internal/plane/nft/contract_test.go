@@ -19,19 +19,25 @@ func (p policer) RulePackets() (map[intent.RuleID]uint64, error) {
 	return out, err
 }
 
+func openPolicer(t testing.TB, ns *kernel.Namespace) planetest.Policer {
+	p, err := New(ns.FD())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return policer{p}
+}
+
+func TestGenerated(t *testing.T) {
+	planetest.Generated(t, planetest.Subject{Open: openPolicer}, 1, 150, nil)
+}
+
 func TestContract(t *testing.T) {
 	command := func(args ...string) func(testing.TB, *kernel.Namespace) {
 		return func(t testing.TB, ns *kernel.Namespace) { nftCommand(t, ns, args...) }
 	}
 	const policyChain = "ingress/NetworkPolicy/n/p"
 	planetest.Run(t, planetest.Subject{
-		Open: func(t testing.TB, ns *kernel.Namespace) planetest.Policer {
-			p, err := New(ns.FD())
-			if err != nil {
-				t.Fatal(err)
-			}
-			return policer{p}
-		},
+		Open: openPolicer,
 		Damage: []planetest.Damage{
 			{Name: "table deleted", Do: command("delete table inet tortie")},
 			{Name: "ruleset flushed", Do: command("flush ruleset")},

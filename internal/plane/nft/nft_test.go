@@ -189,11 +189,65 @@ func TestRefused(t *testing.T) {
 	if s := p.Status(); s.Failures["ingress/bad"] == "" || s.Pending == 0 {
 		t.Errorf("status: %d pending, failures %v", s.Pending, s.Failures)
 	}
+	before := p.Status().Writes
+	apply(t, p, &intent.SetDelta{ID: "clients", Add: members("10.1.0.77/32")})
+	if n := p.Status().Writes - before; n != 1 {
+		t.Errorf("a member cost %d messages beside a refused chain, want 1", n)
+	}
+	if err := p.Apply(context.Background(), nil, true); err == nil {
+		t.Error("a repeated Apply must try the refused chain again, and say so")
+	}
 	p.rules.desireChain("ingress/bad", &chain{})
 	apply(t, p)
 	if s := p.Status(); len(s.Failures) != 0 || s.Pending != 0 {
 		t.Errorf("after mending: %d pending, failures %v", s.Pending, s.Failures)
 	}
+}
+
+// A host with IPv6 switched off is policed like another, and an intent of both families stays where it is put.
+func TestIPv6Off(t *testing.T) {
+	lab := planetest.NewLab(t)
+	if err := (kernel.Sysctls{Namespace: lab.Router}).Write("net/ipv6/conf/all/disable_ipv6", "1"); err != nil {
+		t.Fatal(err)
+	}
+	p := open(t, lab.Router)
+	apply(t, p, everything()...)
+	again := open(t, lab.Router)
+	apply(t, again, everything()...)
+	if n := again.Status().Writes; n != 0 {
+		t.Errorf("a restart wrote %d messages", n)
+	}
+}
+
+// What one change writes does not grow with what it does not concern (design §4).
+func TestCostIsFlat(t *testing.T) {
+	cost := func(policies int) map[string]uint64 {
+		p := open(t, newNamespace(t))
+		apply(t, p, load(policies)...)
+		set, pol := loadPolicy(policies + 1)
+		out := make(map[string]uint64)
+		for _, step := range []struct {
+			name    string
+			objects []intent.Object
+		}{
+			{"member", []intent.Object{&intent.SetDelta{ID: "set-7", Add: loadMembers(1<<20, 1)}}},
+			{"policy for a new endpoint", []intent.Object{set, pol, loadEndpoint(200, intent.Tier{Name: "default", Ingress: []string{pol.ID}})}},
+			{"policy that changes", []intent.Object{&intent.Policy{ID: pol.ID, Key: pol.Key, Tier: pol.Tier, Ingress: []intent.Rule{{ID: 5, Action: model.Deny}}}}},
+		} {
+			before := p.Status()
+			apply(t, p, step.objects...)
+			after := p.Status()
+			out[step.name+", messages"], out[step.name+", bytes"] = after.Writes-before.Writes, after.Bytes-before.Bytes
+		}
+		return out
+	}
+	few, many := cost(10), cost(1000)
+	for name, n := range few {
+		if m := many[name]; n == 0 || m > n+n/10 {
+			t.Errorf("%s: %d with 10 policies, %d with 1,000; must be within 10 %%", name, n, m)
+		}
+	}
+	t.Log(many)
 }
 
 // A flow that has the conntrack mark of cut ones is ended, even though it is established.

@@ -39,7 +39,7 @@ type Plane struct {
 	exists, dormant     bool    // the table, as last read or written
 	rebuild             bool    // the table holds something that can only be made anew
 	synced              bool
-	refused             map[string]string // chain or set → why the kernel does not take it
+	refused             map[string]refused // by chain or set
 	repairs             uint64
 }
 
@@ -68,7 +68,7 @@ func New(nsfd int) (*Plane, error) {
 		profiles: make(map[string]*profileState), endpoints: make(map[string]*endpointState),
 		interfaces: make(map[string][]string), groups: make(map[string]*group),
 		dirtyRules: make(map[chainKey]struct{}), dirtyGroups: make(map[*group]struct{}),
-		problems: make(map[string]string), refused: make(map[string]string),
+		problems: make(map[string]string), refused: make(map[string]refused),
 		dirtyBase: true, rules: newRuleset(),
 	}
 	p.addInterfaceSets()
@@ -128,7 +128,7 @@ func (p *Plane) Apply(ctx context.Context, changes []intent.KernelChange, whole 
 			return err
 		}
 	}
-	return p.commit(ctx, whole)
+	return p.commit(ctx, whole, len(changes) == 0)
 }
 
 // render makes the chains that the changes concern anew.
@@ -164,7 +164,7 @@ func (p *Plane) CloseFirst(ctx context.Context, prefixes []string) error {
 	if err := p.Sync(ctx); err != nil {
 		return err
 	}
-	return p.commit(ctx, false)
+	return p.commit(ctx, false, true)
 }
 
 // Status implements plane.Plane.
@@ -179,8 +179,8 @@ func (p *Plane) Status() plane.Status {
 	for k, v := range p.problems {
 		s.Failures[k] = v
 	}
-	for k, v := range p.refused {
-		s.Failures[k] = v
+	for k, r := range p.refused {
+		s.Failures[k] = r.why.Error()
 	}
 	return s
 }

@@ -59,7 +59,6 @@ type set struct {
 	rows    *reconcile.Tracker[string, string] // key → chain of the verdict, or ""
 	read    bool                               // the trackers know what the kernel has
 	rewrite bool                               // what the kernel has is nothing of ours: empty it first
-	failed  error
 }
 
 func (s *set) pending() int {

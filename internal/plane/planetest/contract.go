@@ -124,11 +124,11 @@ func (s Subject) sets(t *testing.T) {
 		expect string
 	}{
 		{"first member", &intent.SetDelta{ID: "s", Add: addrSet("", 1).Members}, "tcp a > b:80 = b\ntcp c > b:80 = drop"},
-		{"first prefixes", &intent.SetDelta{ID: "s", Add: addrSet("", "198.51.100.0/24", "2001:db8:99::/48").Members}, "tcp a > b:80 = b\ntcp out > b:80 = b"},
+		{"first prefixes", &intent.SetDelta{ID: "s", Add: addrSet("", "198.51.100.0/24", "198.51.100.0/25", "2001:db8:99::/48", "2001:db8:99::/64").Members}, "tcp a > b:80 = b\ntcp out > b:80 = b"},
 		{"wider prefixes", &intent.SetDelta{ID: "s", Add: addrSet("", "198.51.0.0/16", "2001:db8::/32").Members}, "tcp out > b:80 = b"},
 		{"without the wider", &intent.SetDelta{ID: "s", Remove: addrSet("", "198.51.0.0/16", "2001:db8::/32").Members}, "tcp out > b:80 = b\ntcp c > b:80 = drop"},
 		{"what is not there is removed, what is there added", &intent.SetDelta{ID: "s", Add: addrSet("", 1).Members, Remove: addrSet("", 3, "203.0.113.0/24").Members}, "tcp a > b:80 = b\ntcp c > b:80 = drop"},
-		{"last prefixes go", &intent.SetDelta{ID: "s", Remove: addrSet("", "198.51.100.0/24", "2001:db8:99::/48").Members}, "tcp out > b:80 = drop\ntcp a > b:80 = b"},
+		{"last prefixes go", &intent.SetDelta{ID: "s", Remove: addrSet("", "198.51.100.0/24", "198.51.100.0/25", "2001:db8:99::/48", "2001:db8:99::/64").Members}, "tcp out > b:80 = drop\ntcp a > b:80 = b"},
 		{"another whole set", addrSet("s", 3, "198.51.100.6/31", "2001:db8:99::6/127"), "tcp a > b:80 = drop\ntcp c > b:80 = b\ntcp out > b:80 = b"},
 		{"another shape", portSet("s", tcp, 80, 1), "tcp a > b:80 = drop\ntcp c > b:80 = drop"},
 		{"and back", addrSet("s", 1), "tcp a > b:80 = b\ntcp c > b:80 = drop"},
@@ -349,7 +349,7 @@ func (s Subject) counters(t *testing.T) {
 	want(6, 6, 2, 2, 2)
 }
 
-// marks: a packet that passed tiers leaves the router as unmarked as it came, whatever the mask.
+// marks: tiers and profiles work with whatever part of the packet mark the plane may use.
 func (s Subject) marks(t *testing.T) {
 	w := newWorld(t)
 	for _, mask := range []uint32{0, 0xffff0000, 0x00000003, 0x80000000} {

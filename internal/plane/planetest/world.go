@@ -71,15 +71,6 @@ func addr6(n int) netip.Addr {
 	return netip.AddrFrom16([16]byte{0: 0xfd, 14: byte(n >> 8), 15: byte(n)})
 }
 
-func (w *world) port(name string) *Port {
-	for _, p := range w.ports {
-		if p.Name == name {
-			return p
-		}
-	}
-	return nil
-}
-
 // expectation is one probe in words: "tcp a > b:80 = b". Both families are tried, unless a name ends in 4 or 6.
 //
 //	[via c] tcp|udp|sctp a[:port] > b:port = b|drop|reject|out as host
@@ -147,9 +138,9 @@ func (w *world) parseLine(line string, family int) (expectation, bool, error) {
 		return e, false, err
 	}
 	if via == "" {
-		e.probe.From = w.Lab.port(src.port)
+		e.probe.From = w.Port(src.port)
 	} else {
-		e.probe.From = w.Lab.port(w.names[via].port)
+		e.probe.From = w.Port(w.names[via].port)
 	}
 	to, as, _ := strings.Cut(right, " as ")
 	switch to {
@@ -165,7 +156,8 @@ func (w *world) parseLine(line string, family int) (expectation, bool, error) {
 	return e, true, nil
 }
 
-func (l *Lab) port(name string) *Port {
+// Port is the port of that name, nil if there is none.
+func (l *Lab) Port(name string) *Port {
 	for _, p := range l.ports {
 		if p.Name == name {
 			return p

@@ -38,6 +38,7 @@ type Plane struct {
 	numbers  map[int]bool         // workload interfaces that have routes
 	prefixes []string
 	device   uint8 // protocol of workload routes
+	foreign  bool  // routes of other protocols on workload interfaces stay (removeExternalRoutes false)
 	waiting  bool  // something is pending
 
 	actual     map[kernel.RouteKey]kernel.Route // as last read and written; only what may concern the plane
@@ -175,7 +176,7 @@ func (p *Plane) concerns(r kernel.Route, workload map[int]bool) bool {
 }
 
 func (p *Plane) onWorkload(r kernel.Route, workload map[int]bool) bool {
-	if r.Protocol == protocolKernel || r.Protocol == protocolRA {
+	if r.Protocol == protocolKernel || r.Protocol == protocolRA || p.foreign && r.Protocol != p.device {
 		return false
 	}
 	for _, n := range r.NextHops {
@@ -239,10 +240,10 @@ func (p *Plane) takeHost(h *intent.Host) {
 	if len(prefixes) == 0 {
 		prefixes = p.prefixes
 	}
-	if device != p.device || strings.Join(prefixes, ",") != strings.Join(p.prefixes, ",") {
+	if device != p.device || p.foreign == h.RemoveExternalRoutes || strings.Join(prefixes, ",") != strings.Join(p.prefixes, ",") {
 		p.synced = false // what concerns the plane has changed
 	}
-	p.device, p.prefixes = device, prefixes
+	p.device, p.prefixes, p.foreign = device, prefixes, !h.RemoveExternalRoutes
 }
 
 func (p *Plane) forget(id string) {

@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func must(t *testing.T, errs ...error) {
+func must(t testing.TB, errs ...error) {
 	t.Helper()
 	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
@@ -28,13 +28,13 @@ func must(t *testing.T, errs ...error) {
 
 // node is a namespace with an uplink eth0 (10.0.0.1/24, fd00::1/64) and a plane in it.
 type node struct {
-	t  *testing.T
+	t  testing.TB
 	ns *kernel.Namespace
 	h  *kernel.Handle
 	p  *Plane
 }
 
-func newNode(t *testing.T) *node {
+func newNode(t testing.TB) *node {
 	t.Helper()
 	ns, err := kernel.NewNamespace()
 	must(t, err)
@@ -377,74 +377,5 @@ func TestUnreachableNextHop(t *testing.T) {
 		}
 		n.ip(n.ns, c.cure)
 		n.repair(c.prefix, func() bool { return n.p.Status().Pending == 0 })
-	}
-}
-
-func TestInvalidRoutesAreReportedAndStopNothing(t *testing.T) {
-	n := newNode(t)
-	bad := []*intent.Route{
-		{ID: "none"}, {ID: "type", Prefix: netip.MustParsePrefix("10.1.0.0/16")},
-		{ID: "nowhere", Prefix: netip.MustParsePrefix("10.1.0.0/16"), Type: intent.RouteUnicast},
-		{ID: "local", Prefix: netip.MustParsePrefix("fd01::/64"), Type: intent.RouteUnicast, NextHops: []netip.Addr{netip.MustParseAddr("fe80::1")}},
-	}
-	n.apply(set(append(bad, blackhole("10.65.0.0/26"))...))
-	n.want("beside invalid ones", "blackhole 10.65.0.0/26 proto 84")
-	if s := n.p.Status(); len(s.Failures) != len(bad) {
-		t.Errorf("failures %v", s.Failures)
-	}
-	n.apply(gone(bad...))
-	if s := n.p.Status(); len(s.Failures) != 0 || s.Pending != 0 {
-		t.Errorf("after they went: %+v", s)
-	}
-}
-
-func TestLocalWorkloadBeforeLearnedRoute(t *testing.T) {
-	n := newNode(t)
-	n.workload("cali1")
-	learned := via("10.65.0.1/32", intent.RouteBGP, "10.0.0.2")
-	learned.ID = "learned"
-	local := workloadRoute("10.65.0.1/32", "cali1")
-	n.apply(set(learned, local))
-	n.want("both", "10.65.0.1 dev cali1 scope link metric 1024\n10.65.0.1 dev cali1 lladdr 02:00:00:00:00:01 PERMANENT")
-	n.apply(gone(local))
-	n.want("the learned one alone", "10.65.0.1 via 10.0.0.2 dev eth0 proto 84 metric 1024")
-}
-
-func TestWorkloadsPingThroughTheNode(t *testing.T) {
-	n := newNode(t)
-	a := n.workload("cali1", "10.65.0.1", "fd65::1")
-	n.workload("cali2", "10.65.0.2", "fd65::2")
-	for _, dev := range []string{"cali1", "cali2"} {
-		must(t, n.h.AddAddress(dev, netip.MustParsePrefix("fe80::ecee:eeff:feee:eeee/64")))
-	}
-	n.apply(set(workloadRoute("10.65.0.1/32", "cali1"), workloadRoute("fd65::1/128", "cali1"),
-		workloadRoute("10.65.0.2/32", "cali2"), workloadRoute("fd65::2/128", "cali2"), blackhole("10.65.0.0/26"), blackhole("fd65::/122")))
-	ping := func(dst string) (string, error) {
-		var out []byte
-		err := a.Do(func() (err error) {
-			out, err = exec.Command("ping", "-c", "1", "-W", "2", dst).CombinedOutput()
-			return err
-		})
-		return string(out), err
-	}
-	for _, dst := range []string{"10.65.0.2", "fd65::2"} {
-		if out, err := ping(dst); err != nil {
-			t.Errorf("ping %s: %v\n%s", dst, err, out)
-		}
-	}
-	for _, dst := range []string{"10.65.0.3", "fd65::3"} {
-		if _, err := ping(dst); err == nil {
-			t.Errorf("an address of the block that nobody has answered: %s", dst)
-		}
-	}
-}
-
-func TestWithIPv6Off(t *testing.T) {
-	n := newNode(t)
-	must(t, kernel.Sysctls{Namespace: n.ns}.WriteAll([]kernel.Setting{{Path: "net/ipv6/conf/all/disable_ipv6", Value: "1"}, {Path: "net/ipv6/conf/default/disable_ipv6", Value: "1"}}))
-	n.workload("cali1")
-	n.apply(set(workloadRoute("10.65.0.1/32", "cali1"), blackhole("10.65.0.0/26"), via("10.66.1.0/26", intent.RouteCluster, "10.0.0.2")))
-	if s := n.p.Status(); s.Pending != 0 || len(s.Failures) != 0 {
-		t.Errorf("status %+v", s)
 	}
 }

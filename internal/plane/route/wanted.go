@@ -136,6 +136,10 @@ func compareWants(a, b want) int {
 type table map[kernel.RouteKey][]want
 
 func (t table) add(w want) {
+	if len(t[w.key()]) == 0 {
+		t[w.key()] = []want{w}
+		return
+	}
 	list := append(slices.Clone(t[w.key()]), w)
 	slices.SortFunc(list, compareWants)
 	t[w.key()] = list

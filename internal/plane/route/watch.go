@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"sync"
 	"time"
 
@@ -139,7 +138,7 @@ func (p *Plane) judgeRoute(r kernel.Route, gone bool) string {
 	if r.Protocol == Protocol {
 		return fmt.Sprintf("%v of Tortie's protocol appeared", r)
 	}
-	if r.Protocol != protocolKernel && r.Protocol != protocolRA && slices.ContainsFunc(r.NextHops, func(n kernel.NextHop) bool { return p.numbers[n.Link] }) {
+	if p.onWorkload(r, p.numbers) {
 		return fmt.Sprintf("%v appeared on a workload's interface", r)
 	}
 	if p.waiting {

@@ -70,7 +70,7 @@ func (g *generator) workload(id model.WorkloadID, node int) *model.WorkloadEndpo
 		w.Labels[model.LabelServiceAccount] = account
 		w.Profiles = append(w.Profiles, "ksa."+id.Namespace+"."+account)
 	}
-	if more := pick(g.Rand, []string{"", "", "", "passing", "drawn", "drawn", "empty", "nowhere", model.ProfileDefaultAllow}); more != "" {
+	if more := pick(g.Rand, []string{"", "", "", "passing", "", "drawn", "drawn", "empty", "nowhere", model.ProfileDefaultAllow}); more != "" {
 		if g.bool() {
 			w.Profiles = append([]string{more}, w.Profiles...)
 		} else {

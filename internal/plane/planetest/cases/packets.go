@@ -43,7 +43,9 @@ func (g *generator) addAddresses() {
 	}
 	for _, a := range slices.SortedFunc(maps.Keys(g.Doubtful), netip.Addr.Compare) {
 		add(a)
+		g.doubtful[familyOf(a)] = append(g.doubtful[familyOf(a)], a)
 	}
+	g.declaring = append(slices.Clone(g.workloads), g.Local...)
 	for family := range netTexts {
 		for _, text := range netTexts[family] {
 			net := netip.MustParsePrefix(text)
@@ -110,8 +112,13 @@ func (u *Universe) probe(r *rand.Rand, e *Endpoint, dir model.Direction) Probe {
 		}
 	}
 	peer := pick(r, u.addrs[v6])
-	if service := u.serviceAddrs(far.Service, v6); len(service) > 0 && r.IntN(4) > 0 {
-		peer = pick(r, service)
+	if doubtful := u.doubtful[v6]; len(doubtful) > 0 && r.IntN(5) == 0 {
+		peer = pick(r, doubtful)
+	}
+	served := u.served(&far, v6)
+	if len(served) > 0 && r.IntN(5) > 0 {
+		served = []socket{pick(r, served)}
+		peer = served[0].addr
 	} else if len(far.Nets) > 0 && r.IntN(4) > 0 {
 		if net := pick(r, far.Nets); familyOf(net.Addr()) == v6 && net.Bits() > 0 {
 			peer = pick(r, []netip.Addr{net.Addr(), net.Addr(), last(net), last(net).Next(), net.Addr().Prev()})
@@ -122,6 +129,9 @@ func (u *Universe) probe(r *rand.Rand, e *Endpoint, dir model.Direction) Probe {
 		p.Src, p.Dst = own, peer
 	}
 	u.protocol(r, &p, rule)
+	at := func(addr netip.Addr) func(socket) bool { return func(s socket) bool { return s.addr != addr } }
+	aim(r, &p, slices.DeleteFunc(served, at(peer)), rule)
+	aim(r, &p, slices.DeleteFunc(u.served(&near, v6), at(own)), rule)
 	return Probe{e.Key, dir, p}
 }
 
@@ -160,22 +170,67 @@ func ownAddress(r *rand.Rand, e *Endpoint, v6 int) netip.Addr {
 	return pick(r, of)
 }
 
-// serviceAddrs is the ready endpoints of a service.
-func (u *Universe) serviceAddrs(ref *model.ServiceRef, v6 int) []netip.Addr {
-	var out []netip.Addr
-	if ref == nil {
-		return nil
-	}
-	for _, o := range u.Updates {
-		if s, ok := o.Value.(*model.EndpointSlice); ok && s.Namespace == ref.Namespace && s.Service == ref.Name {
-			for _, a := range s.Ready {
-				if familyOf(a) == v6 {
-					out = append(out, a)
+// socket is a port that an endpoint declares, by name or for a service. Without a protocol it is only an address.
+type socket struct {
+	addr  netip.Addr
+	proto uint8
+	port  uint16
+}
+
+// served is what the service and the names of ports of one side of a rule stand for.
+func (u *Universe) served(e *model.Entity, v6 int) []socket {
+	var out []socket
+	add := func(addrs []netip.Addr, ports []model.NamedPort, wanted func(model.NamedPort) bool) {
+		for _, a := range addrs {
+			for _, p := range ports {
+				if familyOf(a) == v6 && wanted(p) {
+					out = append(out, socket{a, p.Protocol, p.Port})
 				}
 			}
 		}
 	}
+	for _, o := range u.Updates {
+		if s, ok := o.Value.(*model.EndpointSlice); ok && e.Service != nil && s.Namespace == e.Service.Namespace && s.Service == e.Service.Name {
+			add(s.Ready, append(s.Ports, model.NamedPort{}), func(p model.NamedPort) bool { return true })
+		}
+	}
+	for _, list := range [][]model.Port{e.Ports, e.NotPorts} {
+		for _, name := range list {
+			for _, w := range u.declaring {
+				ports := []model.NamedPort(nil)
+				switch v := w.Value.(type) {
+				case *model.WorkloadEndpoint:
+					ports = v.Ports
+				case *model.HostEndpoint:
+					ports = v.Ports
+				}
+				add(w.Addresses, ports, func(p model.NamedPort) bool { return name.Name != "" && p.Name == name.Name })
+			}
+		}
+	}
 	return out
+}
+
+// aim makes a packet one to, or from, one of some sockets.
+func aim(r *rand.Rand, p *model.Packet, sockets []socket, rule *model.Rule) {
+	fitting := slices.DeleteFunc(sockets, func(s socket) bool { return s.proto == 0 || rule.Protocol != 0 && s.proto != rule.Protocol })
+	if len(fitting) == 0 || r.IntN(6) == 0 {
+		return
+	}
+	s := pick(r, fitting)
+	p.Proto, p.ICMPType, p.ICMPCode = s.proto, 0, 0
+	if p.SrcPort == 0 {
+		p.SrcPort = 40000
+	}
+	if p.DstPort == 0 {
+		p.DstPort = 80
+	}
+	if s.addr == p.Src {
+		p.SrcPort = s.port
+	}
+	if s.addr == p.Dst {
+		p.DstPort = s.port
+	}
 }
 
 // protocol draws protocol, ports, type and code.
@@ -204,7 +259,7 @@ func (u *Universe) protocol(r *rand.Rand, p *model.Packet, rule *model.Rule) {
 			p.ICMPType = pick(r, []uint8{128, 129, 1})
 		}
 		for _, m := range wanted(rule) {
-			if m.Set && r.IntN(3) > 0 {
+			if m.Set && r.IntN(4) > 1 {
 				p.ICMPType, p.ICMPCode = m.Type, m.Code
 			}
 		}

@@ -143,7 +143,7 @@ func (g *generator) rule(namespace string, dir model.Direction) Rule {
 	if dir == model.Egress {
 		side = &r.Destination
 	}
-	if g.chance(9) { // R70
+	if g.chance(7) { // R70
 		*side = Entity{Services: &Service{Name: "svc", Namespace: namespace}}
 		switch {
 		case namespace == "":
@@ -174,10 +174,10 @@ func (g *generator) protocol(r *Rule, family *int) {
 		if r.IPVersion != 0 {
 			r.IPVersion = *family
 		}
-		if !g.chance(5) {
+		if !g.chance(3) {
 			r.ICMP = g.icmp(*family == 6)
 		}
-		if g.chance(3) {
+		if g.chance(2) {
 			r.NotICMP = g.icmp(*family == 6)
 		}
 	case n < 15:
@@ -202,16 +202,19 @@ func (g *generator) icmp(v6 bool) *ICMP {
 
 // entity draws one side. Some sides say nothing.
 func (g *generator) entity(e *Entity, namespace string, r *Rule, family int) {
-	if g.chance(5) {
+	if g.chance(2) {
+		return
+	}
+	if g.chance(4) {
 		e.Nets = g.nets(family, 1+g.IntN(3))
 	}
-	if g.chance(7) {
+	if g.chance(5) {
 		e.NotNets = g.nets(family, 1+g.IntN(2))
 	}
 	if g.chance(3) {
 		e.Selector = g.expr(endpointLabels, 2)
 	}
-	if g.chance(8) {
+	if g.chance(6) {
 		e.NotSelector = g.expr(endpointLabels, 1)
 	}
 	if g.chance(8) {
@@ -232,10 +235,10 @@ func (g *generator) entity(e *Entity, namespace string, r *Rule, family int) {
 	protocol := number(r.Protocol)
 	numbers := protocol == model.ProtoTCP || protocol == model.ProtoUDP || protocol == model.ProtoSCTP
 	if protocol == 0 || numbers {
-		if g.chance(4) {
+		if g.chance(3) {
 			e.Ports = g.ports(numbers)
 		}
-		if g.chance(9) {
+		if g.chance(4) {
 			e.NotPorts = g.ports(numbers)
 		}
 	}

@@ -26,13 +26,15 @@ const Node = "n1"
 // Universe is a cluster and how it came about.
 type Universe struct {
 	Seed     uint64
-	Updates  []model.Update // every object, each once
-	Authored []*Policy      // texts of those of the policies that have one
-	Local    []Endpoint     // the endpoints of Node
-	Doubtful map[netip.Addr]string
+	Updates  []model.Update        // every object, each once
+	Authored []*Policy             // texts of those of the policies that have one
+	Local    []Endpoint            // the endpoints of Node
+	Doubtful map[netip.Addr]string // addresses that some object names and nobody owns, or several own, and why
 
-	rules []target
-	addrs [2][]netip.Addr // worth trying, by family
+	rules     []target
+	addrs     [2][]netip.Addr // worth trying, by family
+	doubtful  [2][]netip.Addr // those of Doubtful
+	declaring []Endpoint      // whose ports may be named
 }
 
 // Endpoint is an endpoint of Node, with the addresses that it owns (R145).
@@ -166,7 +168,7 @@ func (g *generator) addProfiles() {
 		return out
 	}
 	profile("drawn", rules(model.Ingress), rules(model.Egress))
-	if g.chance(3) { // it is built in and cannot be redefined
+	if g.chance(6) { // it is built in and cannot be redefined
 		g.put(model.Key{Kind: model.KindProfile, Name: model.ProfileDefaultAllow}, &model.Profile{
 			Name: model.ProfileDefaultAllow, Labels: map[string]string{"color": "red"}, Egress: []model.Rule{{Action: model.Deny}},
 		})
@@ -177,11 +179,11 @@ func (g *generator) addProfiles() {
 func (g *generator) addTiers() {
 	g.tiers = []string{model.TierDefault, model.TierDefault, "alpha", "beta", "gamma"}
 	for _, name := range []string{model.TierDefault, model.TierKubeBaseline, "alpha", "beta", "gamma"} {
-		if g.chance(5) {
+		if g.chance(12) {
 			continue
 		}
 		t := &model.Tier{Name: name, Order: pick(g.Rand, g.orders), DefaultAction: model.Pass}
-		if g.chance(3) {
+		if g.chance(4) {
 			t.DefaultAction = model.Deny
 		}
 		g.put(model.Key{Kind: model.KindTier, Name: name}, t)
