@@ -112,7 +112,7 @@ func (l *life) allocator(name string) *ipam.Allocator {
 
 // node lives again and again, longer each time, until the pool is full or it has lived long enough.
 func (r *race) node(name string, random *rand.Rand) {
-	for n := 1; n <= 80 && !r.t.Failed(); n++ {
+	for n := 1; n <= 30 && !r.t.Failed(); n++ {
 		l := r.begin(n)
 		a := l.allocator(name)
 		var wg sync.WaitGroup

@@ -172,14 +172,11 @@ func (r *Runner) Run(ctx context.Context) {
 		case <-r.wake:
 		case <-retry.C:
 		case what := <-damaged:
-			if wait := r.count(what, time.Now()); wait > 0 {
-				r.log.Warn("damaged again and again by somebody else; repaired later", "object", what, "wait", wait)
+			synced = false // whatever was touched is compared at the next Apply
+			if wait := r.assess(what, damaged); wait > 0 {
 				retry.Reset(wait)
-				synced = false
 				continue
 			}
-			r.log.Info("damaged by somebody else; repairing", "object", what)
-			synced = false
 		}
 		r.alive()
 		if !synced {
@@ -234,6 +231,28 @@ func (r *Runner) finish(err error, applied bool, seq uint64) {
 	}
 	r.err, r.status = err, status
 	r.broadcast()
+}
+
+// assess takes the damages that are waiting, so that one comparison serves them all, and tells how long to leave them:
+// 0, unless each of them was repaired too often of late.
+func (r *Runner) assess(what string, more <-chan string) time.Duration {
+	wait := time.Duration(-1)
+	for {
+		w := r.count(what, time.Now())
+		if w > 0 {
+			r.log.Warn("damaged again and again by somebody else; repaired later", "object", what, "wait", w)
+		} else {
+			r.log.Info("damaged by somebody else; repairing", "object", what)
+		}
+		if wait < 0 || w < wait {
+			wait = w
+		}
+		select {
+		case what = <-more:
+		default:
+			return wait
+		}
+	}
 }
 
 // count notes a damage and tells how long to leave it: 0, unless the same object was damaged too often of late.

@@ -193,6 +193,11 @@ func TestBirdKeepsRoutesOfAKilledSpeaker(t *testing.T) {
 	steady(func() bool { return !restarting() })
 	a := run(t, p.Config, p.Prefixes...)
 	steady(restarting)
+	// The second life told BIRD that the kernel forwarded all the while: without that, RFC 4724 §4.2 has it drop the routes
+	// as soon as the session is back.
+	if got := b.ask("show protocols all near4"); strings.Count(got, "AF preserved: ipv4") != 1 || !strings.Contains(got, "Restart recovery") {
+		t.Errorf("the restart is not announced:\n%s", got)
+	}
 	pause := time.Now().Add(2 * time.Second)
 	steady(func() bool { return time.Now().After(pause) })
 	select {

@@ -156,6 +156,8 @@ func configure(i int, others ...int) bgp.Config {
 		for _, addr := range []netip.Addr{v4(o), v6(o)} {
 			p := intent.Peering{Name: "Mesh_" + strings.NewReplacer(".", "_", ":", "_").Replace(addr.String()),
 				Address: addr, Port: port, AS: as, Restart: 20 * time.Second}
+			// As in a mesh: the side whose peer's address is greater as text only answers (spec/store-layout.md §4.4).
+			p.Passive = o != 9 && o > i
 			if o == 9 {
 				p.Port = 0
 			}

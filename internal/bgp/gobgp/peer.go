@@ -24,6 +24,8 @@ const (
 	deferral          = 1
 	reflectorDeferral = 30
 	maxRestart        = 4095 // what RFC 4724 has room for
+
+	stuck = 4 * time.Second // in OpenSent or OpenConfirm: something went wrong
 )
 
 // setPeers adds, removes and replaces sessions; one whose configuration has not changed is not touched. mu is held.
@@ -152,7 +154,51 @@ func gracefulRestart(p *intent.Peering, restarting bool) *api.GracefulRestart {
 	}
 	return &api.GracefulRestart{
 		Enabled: true, RestartTime: uint32(min(max(p.Restart/time.Second, 1), maxRestart)), NotificationEnabled: true,
-		LocalRestarting: false, DeferralTime: wait,
+		LocalRestarting: restarting, DeferralTime: wait,
+	}
+}
+
+// unstick makes anew what hangs halfway to Established. When both sides connect at the same moment, the server does not
+// always agree with its peer on which connection is to live (RFC 4271 §6.8), and then waits for as long as the hold time.
+func (s *Speaker) unstick() {
+	tick := time.NewTicker(stuck / 4)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for _, p := range s.sessions(false) {
+			if (p.State == "OpenSent" || p.State == "OpenConfirm") && time.Since(p.Since) > stuck {
+				s.renew(p)
+			}
+		}
+	}
+}
+
+// renew replaces a session that still stands as it was seen.
+func (s *Speaker) renew(seen bgp.Peer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running == nil || s.running.peers[seen.Name] == nil {
+		return
+	}
+	for _, p := range s.sessions(false) {
+		if p.Name != seen.Name || p.State != seen.State || !p.Since.Equal(seen.Since) {
+			continue
+		}
+		peer := s.running.peers[seen.Name]
+		delete(s.running.peers, seen.Name) // when it cannot be added, the next Set tries again
+		err := s.removePeer(peer)
+		if err == nil {
+			err = s.running.server.AddPeer(s.ctx, &api.AddPeerRequest{Peer: peer})
+		}
+		if err != nil {
+			s.log.Warn("bgp: session hangs and cannot be renewed", "peering", seen.Name, "error", err)
+			return
+		}
+		s.running.peers[seen.Name] = peer
 	}
 }
 

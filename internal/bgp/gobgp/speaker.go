@@ -66,8 +66,9 @@ func New(log *slog.Logger) *Speaker {
 		adverts: map[netip.Prefix]bgp.Advert{},
 	}
 	s.state.init()
-	s.wg.Add(1)
+	s.wg.Add(2)
 	go func() { defer s.wg.Done(); s.learn() }()
+	go func() { defer s.wg.Done(); s.unstick() }()
 	return s
 }
 

@@ -195,8 +195,7 @@ func TestMesh(t *testing.T) {
 // TestExternalPassiveAndReflector: sessions between AS numbers, with a passive side, and a reflector between clients.
 func TestExternalPassiveAndReflector(t *testing.T) {
 	ca, cb, cc := configure(1, 2), configure(2, 1, 3), configure(3, 2)
-	for i := range ca.Peerings { // 1 is another AS, and only answers
-		ca.Peerings[i].Passive = true
+	for i := range ca.Peerings { // 1 is another AS
 		cb.Peerings[i].AS = 65001
 	}
 	ca.AS = 65001

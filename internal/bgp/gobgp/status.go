@@ -161,7 +161,10 @@ func (st *status) session(e *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 }
 
 // Peers lists the sessions, sorted by name.
-func (s *Speaker) Peers() []bgp.Peer {
+func (s *Speaker) Peers() []bgp.Peer { return s.sessions(true) }
+
+// sessions is Peers; to count what is advertised the server goes through its table for each peer.
+func (s *Speaker) sessions(advertised bool) []bgp.Peer {
 	s.state.Lock()
 	srv := s.state.server
 	names, events := maps.Clone(s.state.names), maps.Clone(s.state.events)
@@ -169,7 +172,7 @@ func (s *Speaker) Peers() []bgp.Peer {
 	s.state.Unlock()
 	if srv != nil {
 		// The only error is that the server has just stopped: then there are no sessions.
-		_ = srv.ListPeer(context.Background(), &api.ListPeerRequest{EnableAdvertised: true}, func(p *api.Peer) {
+		_ = srv.ListPeer(context.Background(), &api.ListPeerRequest{EnableAdvertised: advertised}, func(p *api.Peer) {
 			addr := p.State.GetNeighborAddress()
 			if names[addr] == "" {
 				return
