@@ -63,7 +63,7 @@ type Agent struct {
 	core     *core
 	policy   *nft.Plane
 	ipam     *ipam.Allocator
-	bindings []cni.Binding // of an earlier run
+	journal  *cni.Journal
 	server   *cni.Server
 	speaking *speaking
 	closers  []io.Closer
@@ -132,7 +132,7 @@ func (a *Agent) connect() error {
 	if err != nil {
 		return err
 	}
-	a.bindings = journal.Load()
+	a.journal = journal
 	a.server, err = cni.NewServer(cni.Options{
 		Socket: filepath.Join(a.config.RunDir, "cni.sock"), Node: a.config.Node, Journal: journal,
 		Allocator: &allocator{a.config.Node, a.store, a.ipam}, Waiter: a.core, Namespace: ns, Log: a.log,
@@ -162,7 +162,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.core.adopt(a.bindings)
+	a.core.adopt(a.journal.Load())
 	a.core.environment(config.Environment(os.Environ()).Values)
 	if err := a.closeFirst(ctx); err != nil {
 		return err
@@ -190,6 +190,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	g.Go(func() error { a.speaking.run(ctx); return nil })
 	g.Go(func() error { return ended(ctx, a.server.Serve(ctx)) })
 	g.Go(func() error { a.watch(ctx); return nil })
+	g.Go(func() error { a.collect(ctx); return nil })
 	g.Go(func() error { return ended(ctx, a.serveHTTP(ctx, metrics)) })
 	return g.Wait()
 }

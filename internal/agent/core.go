@@ -272,6 +272,25 @@ func (c *core) problemList() []model.Key {
 	return keys
 }
 
+// has tells whether the intent has a pod on this node.
+func (c *core) has(namespace, pod string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.local.Endpoint(model.WorkloadID{Orchestrator: "k8s", Namespace: namespace, Workload: pod, Endpoint: "eth0"}) != nil
+}
+
+// claims tells whether the store has a workload of this node with the container that a handle ("network.container") names.
+func (c *core) claims(handle string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for e := range c.local.All() {
+		if e.ContainerID != "" && strings.HasSuffix(handle, "."+e.ContainerID) {
+			return true
+		}
+	}
+	return false
+}
+
 // preload starts with the intent of an earlier run; the store's replaces it at InSync. It is handed out at once, but
 // nothing is removed for its sake.
 func (c *core) preload(objects []intent.Object) {
