@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -22,14 +23,39 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		bin = dir
-		build := exec.Command("go", "build", "-o", dir+"/", "../cmd/tortie", "../cmd/tortie-cni")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		args, cgo := []string{"build", "-o", dir + "/"}, "CGO_ENABLED=0"
+		if os.Getenv("TORTIE_RACE") != "" { // the programs themselves under the race detector (make race)
+			args, cgo = append(args, "-race"), "CGO_ENABLED=1"
+			os.Setenv("GORACE", "log_path="+filepath.Join(dir, "race"))
+		}
+		build := exec.Command("go", append(args, "../cmd/tortie", "../cmd/tortie-cni")...)
+		build.Env = append(os.Environ(), cgo)
 		if out, err := build.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
 			return 1
 		}
-		return m.Run()
+		return max(m.Run(), races(dir))
 	}())
+}
+
+// races prints what the race detector wrote of the programs and returns 1 if there is anything of ours. GoBGP has races of
+// its own, in code that only it touches.
+func races(dir string) int {
+	files, _ := filepath.Glob(filepath.Join(dir, "race.*"))
+	code := 0
+	for _, f := range files {
+		raw, err := os.ReadFile(f)
+		if err != nil {
+			continue
+		}
+		for _, report := range strings.Split(string(raw), "==================") {
+			if strings.Contains(report, "DATA RACE") && !strings.Contains(report, "github.com/osrg/gobgp") {
+				fmt.Fprintln(os.Stderr, report)
+				code = 1
+			}
+		}
+	}
+	return code
 }
 
 func TestScripts(t *testing.T) {
