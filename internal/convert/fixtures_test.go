@@ -3,10 +3,14 @@ package convert
 import (
 	"bytes"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v3 "github.com/tortie-net/tortie/api/v3"
 	"github.com/tortie-net/tortie/internal/model"
@@ -166,6 +170,7 @@ func TestApplyGivesWhatCalicoStored(t *testing.T) {
 			t.Errorf("%s:%d: %v", m.Source, m.Line, err)
 			continue
 		}
+		withoutHonoured(prepared) // a word of Tortie's own
 		raw, err := Encode(m.Key, prepared)
 		if err != nil {
 			t.Fatal(err)
@@ -177,5 +182,45 @@ func TestApplyGivesWhatCalicoStored(t *testing.T) {
 	}
 	if compared < 20 {
 		t.Errorf("compared %d objects: must be at least 20", compared)
+	}
+}
+
+// withoutHonoured takes the condition Honoured, and a status that held nothing else, away.
+func withoutHonoured(value any) {
+	setHonoured(value, nil, nil)
+	v := reflect.ValueOf(value).Elem().FieldByName("Status")
+	if !v.IsValid() {
+		return
+	}
+	if s, ok := v.Interface().(*v3.Conditions); ok && s != nil && len(s.Conditions) == 0 {
+		v.SetZero()
+	}
+}
+
+// A field without effect is named by a condition; it goes when the field goes, and keeps its time while it stays.
+func TestConditionHonoured(t *testing.T) {
+	fields := v3.NotYet["HostEndpoint"]
+	if len(fields) == 0 {
+		t.Fatal("HostEndpoint has no field without effect any more: take another kind for this test")
+	}
+	key := model.Key{Kind: model.KindHostEndpoint, Name: "h"}
+	host := &v3.HostEndpoint{}
+	host.Name, host.Spec.Node, host.Spec.InterfaceName = "h", "n1", "eth0"
+	first, warnings, err := Prepare(key, host, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := conditionsOf(first, false)
+	if len(warnings) == 0 || c == nil || len(c.Conditions) != 1 || c.Conditions[0].Type != ConditionHonoured || c.Conditions[0].Status != "False" {
+		t.Fatalf("warnings %v, conditions %+v", warnings, c)
+	}
+	then := metav1.NewTime(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	c.Conditions[0].LastTransitionTime = then
+	second, _, err := Prepare(key, first, first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := conditionsOf(second, false).Conditions[0].LastTransitionTime; !got.Equal(&then) {
+		t.Errorf("the time of an unchanged condition became %s", got)
 	}
 }

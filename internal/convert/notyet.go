@@ -9,9 +9,9 @@ import (
 	"github.com/tortie-net/tortie/internal/model"
 )
 
-// notYetWarnings names the fields that a user set and that have no effect yet (v3.NotYet), each once. Fields that hold
-// what they hold by default are not worth a word.
-func notYetWarnings(key model.Key, given object) ([]string, error) {
+// notYet names the fields that a user set and that have no effect yet (v3.NotYet), each once. Fields that hold what they
+// hold by default are not worth a word.
+func notYet(key model.Key, given object) (paths []string, err error) {
 	fields := v3.NotYet[string(key.Kind)]
 	if len(fields) == 0 {
 		return nil, nil
@@ -29,7 +29,6 @@ func notYetWarnings(key model.Key, given object) ([]string, error) {
 	var defaults []string // path and value
 	visit(usual, "", "", func(_, path string, value any) { defaults = append(defaults, path+"="+show(value)) })
 
-	var warnings []string
 	warned := make(map[string]bool)
 	visit(tree, "", "", func(pattern, path string, value any) {
 		if warned[pattern] || isZero(value) || slices.Contains(defaults, path+"="+show(value)) {
@@ -44,9 +43,9 @@ func notYetWarnings(key model.Key, given object) ([]string, error) {
 			}
 		}
 		warned[pattern] = true
-		warnings = append(warnings, fmt.Sprintf("%s: %s: is stored and has no effect yet", subject(key), path))
+		paths = append(paths, path)
 	})
-	return warnings, nil
+	return paths, nil
 }
 
 // isZero says whether a JSON value is what a field holds when nobody set it. A false counts as set: where it is the

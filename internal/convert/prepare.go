@@ -33,9 +33,12 @@ func Prepare(key model.Key, value any, old any) (prepared any, warnings []string
 	if !ok || reflect.TypeOf(value) != reflect.TypeOf(info.New()) || reflect.ValueOf(value).IsNil() {
 		return nil, nil, fmt.Errorf("%s: is a %T: must be %T, not nil", subject(key), value, info.New())
 	}
-	warnings, err = notYetWarnings(key, given)
+	idle, err := notYet(key, given)
 	if err != nil {
 		return nil, nil, err
+	}
+	for _, path := range idle {
+		warnings = append(warnings, fmt.Sprintf("%s: %s: is stored and has no effect yet", subject(key), path))
 	}
 	out, ok := given.DeepCopyObject().(object)
 	if !ok {
@@ -45,6 +48,7 @@ func Prepare(key model.Key, value any, old any) (prepared any, warnings []string
 		return nil, nil, err
 	}
 	setDefaults(key, out)
+	setHonoured(out, idle, old)
 
 	switch v := any(out).(type) {
 	case *networkingv1.NetworkPolicy:
