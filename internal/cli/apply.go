@@ -79,6 +79,7 @@ func (e environment) fromFiles(c *cobra.Command, how mode) *cobra.Command {
 	from.flags(c)
 	flags.flags(c)
 	c.Flags().StringVarP(&namespace, "namespace", "n", defaultNamespace, "namespace of objects that name none")
+	c.Flags().BoolVar(&from.skipEmpty, "skip-empty", false, "pass over files and folders without objects")
 	if !how.update {
 		c.Flags().BoolVar(&skipExists, "skip-exists", false, "pass over objects that are there")
 	}

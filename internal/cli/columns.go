@@ -107,7 +107,7 @@ func kubernetesColumns(kind model.Kind) []column {
 	case model.KindService:
 		return []column{
 			{header: "TYPE", path: "spec.type", format: or("ClusterIP")}, {header: "CLUSTER-IP", path: "spec.clusterIPs|spec.clusterIP"},
-			{header: "PORT(S)", path: "spec.ports.port"}, aged, {header: "SELECTOR", path: "spec.selector", wide: true},
+			{header: "PORT(S)", path: "spec.ports", format: servicePorts}, aged, {header: "SELECTOR", path: "spec.selector", wide: true},
 		}
 	case model.KindEndpointSlice:
 		return []column{
@@ -118,6 +118,20 @@ func kubernetesColumns(kind model.Kind) []column {
 		return []column{aged}
 	}
 	return nil
+}
+
+// servicePorts is "80/TCP,53/UDP".
+func servicePorts(v any, _ time.Time) string {
+	items, _ := v.([]any)
+	var out []string
+	for _, item := range items {
+		protocol := text(lookup(item, "protocol"))
+		if protocol == "" {
+			protocol = "TCP"
+		}
+		out = append(out, text(lookup(item, "port"))+"/"+protocol)
+	}
+	return strings.Join(out, ",")
 }
 
 // or shows what a missing field stands for.

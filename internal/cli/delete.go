@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -33,11 +34,15 @@ and tunnel addresses are given back. A tier that holds policies stays.`,
 					return usagef("%s: say which by name, -l SELECTOR or --all", t.kind.Plural)
 				}
 			}
+			if err := where.check(targets); err != nil {
+				return err
+			}
 			w, err := e.writer(c, flags)
 			if err != nil {
 				return err
 			}
 			defer w.store.Close()
+			w.quiet = true
 			objects, _, err := where.fetch(c.Context(), w.store, targets)
 			if objects == nil && errors.Is(err, store.ErrUnavailable) {
 				return err
@@ -48,6 +53,7 @@ and tunnel addresses are given back. A tier that holds policies stays.`,
 					errs = append(errs, missing)
 				}
 			}
+			slices.SortStableFunc(objects, func(a, b store.Object) int { return deleteRank(a.Key.Kind) - deleteRank(b.Key.Kind) })
 			for _, o := range objects {
 				if err := w.delete(c.Context(), o, force); err != nil {
 					if !skipMissing || !errors.Is(err, store.ErrNotFound) {
@@ -68,6 +74,17 @@ and tunnel addresses are given back. A tier that holds policies stays.`,
 	c.Flags().BoolVar(&skipMissing, "ignore-not-found", false, "the same")
 	c.Flags().BoolVar(&force, "force", false, "delete a pool whose addresses are in use")
 	return c
+}
+
+// deleteRank puts what is referred to after what refers to it.
+func deleteRank(kind model.Kind) int {
+	switch kind {
+	case model.KindTier, model.KindBGPFilter:
+		return 1
+	case model.KindNamespace:
+		return 2
+	}
+	return 0
 }
 
 // delete removes an object, with what the store keeps on its account.

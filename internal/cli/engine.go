@@ -22,8 +22,10 @@ var errNoWorkload = fmt.Errorf("%w", store.ErrNotFound)
 type engine struct {
 	*snapshot
 	workloads []endpoint
+	addresses map[model.Key][]netip.Addr
+	owners    map[netip.Addr][]endpoint // more than one while an address changes hands (R68), or for a Pod and its WorkloadEndpoint
 	nodes     []keyed[model.Node]
-	law       *policy.Cluster
+	law       *policy.Cluster // nil for a large cluster: see lawLimit
 
 	changes   []intent.Change
 	endpoints map[[2]string]*intent.Endpoint // by node and ID
@@ -37,14 +39,27 @@ type engine struct {
 	profiles  map[string]*intent.Profile
 }
 
+// lawLimit is the most objects of a cluster whose answers are held against the law as well: it looks at every object for
+// every rule, which takes longer than a user waits where there are more.
+const lawLimit = 2000
+
 func newEngine(n *snapshot) *engine {
 	c := calc.New(calc.Span{All: true})
 	c.Apply(n.updates...)
 	g := &engine{
-		snapshot: n, workloads: values[model.WorkloadEndpoint](n), nodes: values[model.Node](n), law: policy.New(n.updates),
+		snapshot: n, workloads: values[model.WorkloadEndpoint](n), nodes: values[model.Node](n),
+		addresses: n.addresses(), owners: map[netip.Addr][]endpoint{},
 		changes: c.Flush(), endpoints: map[[2]string]*intent.Endpoint{}, configs: map[string]*intent.Config{},
 		speakers: map[string]*intent.BGP{}, facts: map[string]*intent.NodeFacts{}, sets: map[intent.SetID]*intent.Set{},
 		policies: map[string]*intent.Policy{}, profiles: map[string]*intent.Profile{},
+	}
+	if len(n.updates) <= lawLimit {
+		g.law = policy.New(n.updates)
+	}
+	for _, w := range g.workloads {
+		for _, addr := range g.addresses[w.key] {
+			g.owners[addr] = append(g.owners[addr], w)
+		}
 	}
 	for _, change := range g.changes {
 		switch o := change.Object.(type) {
@@ -101,10 +116,8 @@ func (g *engine) explain(src, dst *side, s service, sourcePort uint16) ([]flow, 
 		if !ok1 || !ok2 {
 			continue
 		}
-		if v6 && s.protocol == model.ProtoICMP || !v6 && s.protocol == model.ProtoICMPv6 && len(src.addresses) > 1 {
-			if s.protocol == model.ProtoICMPv6 {
-				continue
-			}
+		if !v6 && s.protocol == model.ProtoICMPv6 {
+			continue
 		}
 		flows = append(flows, g.judge(src, dst, s.packet(from, to, sourcePort)))
 	}
@@ -138,6 +151,8 @@ func (g *engine) judge(src, dst *side, p model.Packet) flow {
 		f.ingress = judgement{direction: model.Ingress, end: dst, verdict: undecided(true), note: "a node reaches its own workloads whatever their policy"}
 	case src.workload != nil && dst.host && same: // R6
 		f.ingress = g.toHost(src, dst)
+	case dst.service != "": // R100
+		f.ingress.note = fmt.Sprintf("the address of service %s: policy sees the endpoint that it is translated to: explain the way to one of them", dst.service)
 	case dst.host:
 		f.ingress.note = "the address of a node: the policy of its host endpoints is not judged here"
 	case src.host:
@@ -189,7 +204,7 @@ func (g *engine) side(end *side, dir model.Direction, p *model.Packet) judgement
 // compare holds what the nodes do against the law, which is computed on another way.
 func (g *engine) compare(f *flow) string {
 	for _, j := range []*judgement{&f.egress, &f.ingress} {
-		if j.endpoint == nil {
+		if j.endpoint == nil || g.law == nil {
 			continue
 		}
 		want := g.law.Verdict(j.end.key, j.direction, f.packet)

@@ -25,6 +25,7 @@ type scope struct {
 	namespace string
 	all       bool
 	labels    string
+	watch     bool // the revision that fetch returns must be one to watch after
 }
 
 func (s *scope) flags(c *cobra.Command) {
@@ -49,6 +50,19 @@ func (s *scope) matcher() (func(map[string]string) bool, error) {
 	return func(m map[string]string) bool { return sel.Match(selector.Map(m)) }, nil
 }
 
+// check says what is wrong with the flags, before a store is asked.
+func (s *scope) check(targets []target) error {
+	for _, t := range targets {
+		for _, n := range t.names {
+			if s.all && t.kind.Namespaced && n.namespace == "" {
+				return usagef("%s %q: a name alone is not enough with -A: must be NAMESPACE/NAME", t.kind.Singular, n.name)
+			}
+		}
+	}
+	_, err := s.matcher()
+	return err
+}
+
 // fetch reads what the targets name. Objects that are not there are joined errors beside the others.
 func (s *scope) fetch(ctx context.Context, st store.Store, targets []target) ([]store.Object, store.Revision, error) {
 	match, err := s.matcher()
@@ -58,12 +72,20 @@ func (s *scope) fetch(ctx context.Context, st store.Store, targets []target) ([]
 	var out []store.Object
 	var errs []error
 	var kinds []model.Kind
+	var named []model.Kind
 	for _, t := range targets {
 		if len(t.names) == 0 {
 			kinds = append(kinds, t.kind.Kind)
+		} else {
+			named = append(named, t.kind.Kind)
 		}
 	}
 	var revision store.Revision
+	if s.watch && len(kinds) == 0 { // before the objects are read: a change in between is shown twice, not missed
+		if _, revision, err = st.List(ctx, store.Query{Kinds: named}); err != nil {
+			return nil, 0, err
+		}
+	}
 	if len(kinds) > 0 {
 		objects, at, err := st.List(ctx, store.Query{Kinds: kinds})
 		if err != nil {
@@ -78,9 +100,6 @@ func (s *scope) fetch(ctx context.Context, st store.Store, targets []target) ([]
 	}
 	for _, t := range targets {
 		for _, n := range t.names {
-			if s.all && t.kind.Namespaced && n.namespace == "" {
-				return nil, 0, usagef("%s %q: a name alone is not enough with -A: must be NAMESPACE/NAME", t.kind.Singular, n.name)
-			}
 			key := t.key(n, s.namespace)
 			o, err := st.Get(ctx, key)
 			switch {

@@ -21,6 +21,7 @@ type side struct {
 	host      bool                    // an address of the node itself
 	assumed   bool
 	also      []model.Key // other workloads that own the address too (R68)
+	service   string      // namespace/name of the Service whose address it is
 }
 
 // name is how people call it.
@@ -195,11 +196,11 @@ func (g *engine) find(text, namespace string) (*side, error) {
 	}
 	best := found[0]
 	for _, e := range found[1:] { // a Pod and its WorkloadEndpoint may both be stored: take the one that has addresses
-		if len(g.addressesOf(best.value)) == 0 {
+		if len(g.addresses[best.key]) == 0 {
 			best = e
 		}
 	}
-	return g.sideOf(text, best, g.addressesOf(best.value)), nil
+	return g.sideOf(text, best, g.addresses[best.key]), nil
 }
 
 func (g *engine) sideOf(text string, e endpoint, addresses []netip.Addr) *side {
@@ -208,15 +209,21 @@ func (g *engine) sideOf(text string, e endpoint, addresses []netip.Addr) *side {
 
 // findAddress is the end with an address: a workload's, a node's, or nobody's.
 func (g *engine) findAddress(text string, addr netip.Addr) *side {
-	owners := g.law.Owners(addr)
-	for _, e := range g.workloads {
-		if slices.Contains(owners, e.key) {
-			s := g.sideOf(text, e, []netip.Addr{addr})
-			s.also = slices.DeleteFunc(owners, func(k model.Key) bool { return k == e.key })
-			return s
+	if owners := g.owners[addr]; len(owners) > 0 {
+		s := g.sideOf(text, owners[0], []netip.Addr{addr})
+		for _, other := range owners[1:] {
+			if other.value.ID != owners[0].value.ID || other.value.Node != owners[0].value.Node {
+				s.also = append(s.also, other.key)
+			}
 		}
+		return s
 	}
 	s := &side{text: text, addresses: []netip.Addr{addr}}
+	for _, v := range values[model.Service](g.snapshot) {
+		if slices.Contains(v.value.ClusterIPs, addr) {
+			s.service = v.value.Namespace + "/" + v.value.Name
+		}
+	}
 	for _, n := range g.nodes {
 		own := append([]netip.Addr{n.value.IPv4.Addr(), n.value.IPv6.Addr(), n.value.IPIPTunnel, n.value.VXLANTunnel4,
 			n.value.VXLANTunnel6, n.value.WireguardAddr4, n.value.WireguardAddr6}, n.value.Addresses...)
@@ -233,7 +240,7 @@ func (g *engine) noWorkload(namespace, name string) error {
 	elsewhere := map[string]bool{}
 	for _, e := range g.workloads {
 		id := e.value.ID
-		if id.Namespace == namespace && (distance(id.Workload, name) <= 1+len(name)/4 || strings.HasPrefix(id.Workload, name)) {
+		if id.Namespace == namespace && (distance(id.Workload, name) <= max(1, len(name)/4) || strings.HasPrefix(id.Workload, name)) {
 			near[id.Namespace+"/"+id.Workload] = true
 		}
 		if id.Workload == name {

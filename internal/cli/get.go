@@ -16,7 +16,6 @@ func (e environment) getCommand() *cobra.Command {
 	var where scope
 	var from sources
 	var out outputFlags
-	var watch bool
 	c := &cobra.Command{
 		Use:   "get KIND[,KIND…] [NAME…] | KIND/[NAMESPACE/]NAME… | -f FILE",
 		Short: "Show objects",
@@ -36,7 +35,7 @@ func (e environment) getCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if _, err := where.matcher(); err != nil {
+			if err := where.check(targets); err != nil {
 				return err
 			}
 			s, err := e.open(c.Context())
@@ -51,14 +50,14 @@ func (e environment) getCommand() *cobra.Command {
 			rows, problems := rowsOf(objects)
 			err = errors.Join(err, errors.Join(problems...))
 			single := len(targets) == 1 && len(targets[0].names) == 1
-			if len(rows) == 0 && err == nil && !single && (p.format == "table" || p.format == "wide") && !watch {
+			if len(rows) == 0 && err == nil && !single && (p.format == "table" || p.format == "wide") && !where.watch {
 				fmt.Fprintln(c.ErrOrStderr(), "no objects found"+where.place(targets))
 				return nil
 			}
 			if perr := p.print(c.OutOrStdout(), rows, single, revision); perr != nil {
 				return errors.Join(perr, err)
 			}
-			if !watch {
+			if !where.watch {
 				return err
 			}
 			return e.follow(c.Context(), s, p, where, targets, revision, c.OutOrStdout(), c.ErrOrStderr())
@@ -67,7 +66,7 @@ func (e environment) getCommand() *cobra.Command {
 	where.flags(c)
 	from.flags(c)
 	out.flags(c)
-	c.Flags().BoolVarP(&watch, "watch", "w", false, "go on, and show every change")
+	c.Flags().BoolVarP(&where.watch, "watch", "w", false, "go on, and show every change")
 	return c
 }
 
@@ -142,11 +141,6 @@ func (e environment) follow(ctx context.Context, s store.Store, p *printer, wher
 		}
 		wanted[t.kind.Kind] = t
 	}
-	if after == 0 { // single objects were got: go on after what stands now
-		if _, after, err = s.List(ctx, store.Query{Kinds: kinds}); err != nil {
-			return err
-		}
-	}
 	p.noHeaders = true
 	watch, err := s.Watch(ctx, store.Query{Kinds: kinds}, after)
 	if err != nil {
@@ -196,4 +190,3 @@ func (s *scope) concerns(t target, e store.Event, match func(map[string]string) 
 	}
 	return e.Value == nil || match(labelsOf(e.Value))
 }
-

@@ -16,7 +16,11 @@ func applyJSONPatch(tree any, operations []jsonOperation) (any, error) {
 	for i, o := range operations {
 		var err error
 		if tree, err = o.apply(tree); err != nil {
-			return nil, fmt.Errorf("patch operation %d (%s): %w", i, o.Op, err)
+			path := ""
+			if o.Path != nil {
+				path = " " + *o.Path
+			}
+			return nil, fmt.Errorf("patch operation %d (%s%s): %w", i, o.Op, path, err)
 		}
 	}
 	return tree, nil
@@ -36,7 +40,7 @@ func (o jsonOperation) apply(tree any) (any, error) {
 			return nil, fmt.Errorf("from %w", err)
 		}
 		if o.Op == "move" && len(from) < len(path) && slices.Equal(from, path[:len(from)]) {
-			return nil, fmt.Errorf("path %q: must not be inside of from", *o.Path)
+			return nil, errors.New("must not be inside of from")
 		}
 		value, err := find(tree, from)
 		if err != nil {
@@ -67,7 +71,7 @@ func (o jsonOperation) apply(tree any) (any, error) {
 		}
 		if o.Op == "test" {
 			if !reflect.DeepEqual(old, value) {
-				return nil, fmt.Errorf("%s: is not %s", *o.Path, o.Value)
+				return nil, fmt.Errorf("is not %s", o.Value)
 			}
 			return tree, nil
 		}
@@ -88,12 +92,12 @@ func clone(v any) (any, error) {
 
 // find is the value at a path.
 func find(tree any, path []string) (any, error) {
-	for i, part := range path {
+	for _, part := range path {
 		switch v := tree.(type) {
 		case map[string]any:
 			next, ok := v[part]
 			if !ok {
-				return nil, nothingAt(path[:i+1])
+				return nil, errNothing
 			}
 			tree = next
 		case []any:
@@ -103,19 +107,14 @@ func find(tree any, path []string) (any, error) {
 			}
 			tree = v[n]
 		default:
-			return nil, nothingAt(path[:i+1])
+			return nil, errNothing
 		}
 	}
 	return tree, nil
 }
 
-func nothingAt(path []string) error {
-	text := ""
-	for _, p := range path {
-		text += "/" + p
-	}
-	return fmt.Errorf("%s: there is nothing", text)
-}
+// errNothing: a path leads nowhere.
+var errNothing = errors.New("there is nothing at this path")
 
 // position is an index of a list, 0 to last.
 func position(text string, last int) (int, error) {
@@ -138,7 +137,7 @@ func edit(tree any, path []string, do func(parent any, part string) (any, error)
 	case map[string]any:
 		next, ok := v[path[0]]
 		if !ok {
-			return nil, nothingAt(path[:1])
+			return nil, errNothing
 		}
 		changed, err := edit(next, path[1:], do)
 		if err != nil {
@@ -154,14 +153,14 @@ func edit(tree any, path []string, do func(parent any, part string) (any, error)
 		v[n], err = edit(v[n], path[1:], do)
 		return v, err
 	}
-	return nil, nothingAt(path[:1])
+	return nil, errNothing
 }
 
 func removeAt(parent any, part string) (any, error) {
 	switch v := parent.(type) {
 	case map[string]any:
 		if _, ok := v[part]; !ok {
-			return nil, nothingAt([]string{part})
+			return nil, errNothing
 		}
 		delete(v, part)
 		return v, nil
@@ -172,7 +171,7 @@ func removeAt(parent any, part string) (any, error) {
 		}
 		return slices.Delete(v, n, n+1), nil
 	}
-	return nil, nothingAt([]string{part})
+	return nil, errNothing
 }
 
 func addAt(value any) func(any, string) (any, error) {
@@ -191,7 +190,7 @@ func addAt(value any) func(any, string) (any, error) {
 			}
 			return slices.Insert(v, n, value), nil
 		}
-		return nil, nothingAt([]string{part})
+		return nil, errNothing
 	}
 }
 
@@ -209,6 +208,6 @@ func replaceAt(value any) func(any, string) (any, error) {
 			v[n] = value
 			return v, nil
 		}
-		return nil, nothingAt([]string{part})
+		return nil, errNothing
 	}
 }

@@ -35,11 +35,15 @@ func (e environment) labelCommand() *cobra.Command {
 					return usagef("%s: say which by name, -l SELECTOR or --all", t.kind.Plural)
 				}
 			}
+			if err := where.check(targets); err != nil {
+				return err
+			}
 			w, err := e.writer(c, flags)
 			if err != nil {
 				return err
 			}
 			defer w.store.Close()
+			w.quiet = true
 			objects, _, err := where.fetch(c.Context(), w.store, targets)
 			errs := []error{err}
 			for _, o := range objects {

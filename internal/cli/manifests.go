@@ -24,6 +24,7 @@ const defaultNamespace = "default"
 type sources struct {
 	files     []string
 	recursive bool
+	skipEmpty bool // files and folders without objects are no error
 }
 
 func (s *sources) flags(c *cobra.Command) {
@@ -65,7 +66,7 @@ func (s *sources) read(stdin io.Reader) ([]convert.Manifest, error) {
 		}
 	}
 	err := errors.Join(errs...)
-	if len(out) == 0 && err == nil {
+	if len(out) == 0 && err == nil && !s.skipEmpty {
 		err = fmt.Errorf("%s: no objects in it", strings.Join(s.files, ", "))
 	}
 	return out, err
@@ -94,7 +95,7 @@ func (s *sources) expand(path string) ([]string, error) {
 		}
 		return nil
 	})
-	if err == nil && len(names) == 0 {
+	if err == nil && len(names) == 0 && !s.skipEmpty {
 		err = fmt.Errorf("folder %s: no .yaml, .yml or .json file in it", path)
 	}
 	return names, err

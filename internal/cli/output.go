@@ -153,11 +153,9 @@ func (p *printer) print(w io.Writer, rows []row, single bool, revision store.Rev
 	}
 	switch p.format {
 	case "json":
-		raw, err := json.MarshalIndent(data, "", "  ")
-		if err != nil {
+		if err := writeJSON(w, data); err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "%s\n", raw)
 	case "yaml":
 		raw, err := yaml.Marshal(data)
 		if err != nil {
@@ -211,4 +209,12 @@ func displayName(info convert.KindInfo, name string) string {
 		return info.Singular + "." + group + "/" + name
 	}
 	return info.Singular + "/" + name
+}
+
+// writeJSON writes a value for people and scripts: indented, selectors as they were written.
+func writeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
 }

@@ -65,13 +65,14 @@ answer, 5 denied (explain --exit-code).`,
 func (e environment) verbs() []*cobra.Command {
 	return []*cobra.Command{
 		e.getCommand(), e.applyCommand(), e.createCommand(), e.replaceCommand(), e.patchCommand(), e.deleteCommand(),
-		e.labelCommand(), versionCommand(),
+		e.labelCommand(), e.explainCommand(), e.statusCommand(), e.nodeCommand(), e.ipamCommand(), versionCommand(),
 		storeCommand(),
 	}
 }
 
 // group makes a command that only holds others: alone it shows what it holds, with anything else it is a wrong usage.
 func group(c *cobra.Command) {
+	c.SuggestionsMinimumDistance = 2
 	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 	c.Args = func(c *cobra.Command, args []string) error {
 		if len(args) == 0 {
@@ -117,15 +118,20 @@ func Execute(ctx context.Context, root *cobra.Command) int {
 	return exitCode(err)
 }
 
-// wrongArguments makes every complaint about a command's arguments a usageError, and so exit code 2.
+// wrongArguments makes every complaint about a command's arguments and flags a usageError, and so exit code 2.
 func wrongArguments(c *cobra.Command) {
-	if check := c.Args; check != nil {
+	check := c.Args
+	if check == nil {
+		check = cobra.ArbitraryArgs
+	}
+	if c.Runnable() {
 		c.Args = func(c *cobra.Command, args []string) error {
-			err := check(c, args)
+			err := errors.Join(check(c, args), c.ValidateRequiredFlags(), c.ValidateFlagGroups())
 			var usage usageError
 			if err == nil || errors.As(err, &usage) {
 				return err
 			}
+			err = each(err)[0]
 			return usagef("%w: usage: %s", err, c.UseLine())
 		}
 	}

@@ -51,7 +51,8 @@ func takeSnapshot(ctx context.Context, s store.Store) (*snapshot, error) {
 	for _, o := range objects {
 		var value any
 		if o.Problem != nil {
-			value, err = convert.Unreadable(o.Key, o.Problem)
+			value, _ = convert.Unreadable(o.Key, o.Problem) // whose error is the problem again
+			err = o.Problem
 		} else {
 			value, err = convert.Model(o.Key, o.Value)
 		}
@@ -160,22 +161,43 @@ type keyed[T any] struct {
 	value *T
 }
 
-// addressesOf is the addresses of a workload: those that it states, else those that IPAM holds for it (R145).
-func (n *snapshot) addressesOf(w *model.WorkloadEndpoint) []netip.Addr {
-	if len(w.Addresses) > 0 || !w.AddressesFromIPAM {
-		return w.Addresses
-	}
-	var out []netip.Addr
+// allocation is an address that IPAM holds for a workload.
+type allocation struct {
+	addr netip.Addr
+	uid  string // of the pod, where the allocation has one
+}
+
+// allocated is the addresses that blocks hold for workloads, by namespace, name and node.
+func (n *snapshot) allocated() map[[3]string][]allocation {
+	out := map[[3]string][]allocation{}
 	for _, b := range values[model.Block](n) {
 		for ordinal, i := range b.value.Allocations {
 			if i < 0 || i >= len(b.value.Attributes) {
 				continue
 			}
-			a := b.value.Attributes[i]
-			uid, named := a.Attributes[model.AttrUID]
-			if a.ReleasedAt.IsZero() && a.Attributes[model.AttrPod] == w.ID.Workload && a.Attributes[model.AttrNode] == w.Node &&
-				a.Attributes[model.AttrNamespace] == w.ID.Namespace && (!named || uid == w.UID) {
-				out = append(out, b.value.Addr(ordinal))
+			at := b.value.Attributes[i].Attributes
+			if !b.value.Attributes[i].ReleasedAt.IsZero() || at[model.AttrPod] == "" {
+				continue
+			}
+			key := [3]string{at[model.AttrNamespace], at[model.AttrPod], at[model.AttrNode]}
+			out[key] = append(out[key], allocation{b.value.Addr(ordinal), at[model.AttrUID]})
+		}
+	}
+	return out
+}
+
+// addresses is those of every workload: the ones that it states, else those that IPAM holds for it (R145).
+func (n *snapshot) addresses() map[model.Key][]netip.Addr {
+	allocated := n.allocated()
+	out := map[model.Key][]netip.Addr{}
+	for _, w := range values[model.WorkloadEndpoint](n) {
+		out[w.key] = w.value.Addresses
+		if len(w.value.Addresses) > 0 || !w.value.AddressesFromIPAM {
+			continue
+		}
+		for _, a := range allocated[[3]string{w.value.ID.Namespace, w.value.ID.Workload, w.value.Node}] {
+			if a.uid == "" || a.uid == w.value.UID {
+				out[w.key] = append(out[w.key], a.addr)
 			}
 		}
 	}

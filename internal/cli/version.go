@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -25,11 +24,9 @@ func versionCommand() *cobra.Command {
 				if !modules {
 					v.Modules = nil
 				}
-				raw, err := json.MarshalIndent(v, "", "  ")
-				if err != nil {
+				if err := writeJSON(w, v); err != nil {
 					return err
 				}
-				fmt.Fprintf(w, "%s\n", raw)
 				return nil
 			default:
 				return usagef("-o %q: must be json, or left out", output)

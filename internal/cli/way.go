@@ -14,7 +14,7 @@ type route struct {
 	To      string   `json:"toNode,omitempty"`
 	Prefix  string   `json:"prefix,omitempty"`
 	Pool    string   `json:"pool,omitempty"`
-	By      string   `json:"by"` // local, store, bgp, overlay, direct, outside, none
+	By      string   `json:"by"` // local, store, bgp, overlay, direct, outside, unknown, none
 	NextHop string   `json:"nextHop,omitempty"`
 	Notes   []string `json:"notes"`
 }
@@ -31,6 +31,10 @@ func (g *engine) route(src, dst *side, p model.Packet) route {
 		r.Pool = pool.ID
 	}
 	switch {
+	case src.assumed || dst.assumed:
+		r.By = "unknown"
+		r.note("not known: addresses are assumed")
+		return r
 	case src.node == "":
 		r.By = "outside"
 		r.note("the source is on no node of the cluster: which way its packets come is not known")
@@ -40,10 +44,6 @@ func (g *engine) route(src, dst *side, p model.Packet) route {
 		return r
 	case src.node == dst.node && dst.workload != nil:
 		r.By = "local"
-		if src.assumed || dst.assumed {
-			r.note("both are assumed to be on one node")
-			return r
-		}
 		r.note("both are on node %s: a route to the interface%s of %s", src.node, named(dst.workload.Interface), dst.name())
 		return r
 	case dst.host && src.node == dst.node:

@@ -23,6 +23,7 @@ const attempts = 8
 type writer struct {
 	store  store.Store
 	dryRun bool
+	quiet  bool // about fields without effect: the user did not write them now
 	errs   io.Writer
 	given  map[model.Key]bool // written, or to be written, in this run: references to them hold in a dry run too
 }
@@ -137,8 +138,10 @@ func (w *writer) put(ctx context.Context, m convert.Manifest, old store.Object, 
 	if err != nil {
 		return "", err
 	}
-	for _, text := range warnings {
-		w.warn("%s", text)
+	if !w.quiet {
+		for _, text := range warnings {
+			w.warn("%s", text)
+		}
 	}
 	if err := w.references(ctx, m.Key, value); err != nil {
 		return "", err
