@@ -111,6 +111,13 @@ func TestTiersAndProfiles(t *testing.T) {
 	}{
 		{"R53 no policy, no profile", nil, nil, "deny #end"},
 		{"R50 namespace allows", []model.Update{namespace("ns", nil)}, []string{"kns.ns"}, "allow profile kns.ns#0"},
+		{"R50 namespace before a Profile of its name", []model.Update{profileNamed("kns.ns", nil, do(model.Deny)), namespace("ns", nil)}, []string{"kns.ns"},
+			"allow profile kns.ns#0"},
+		{"R51 service account before a Profile of its name", []model.Update{profileNamed("ksa.ns.sa", nil, do(model.Deny)),
+			{Key: model.Key{Kind: model.KindServiceAccount, Namespace: "ns", Name: "sa"}, Value: &model.Profile{Name: "ksa.ns.sa"}}},
+			[]string{"ksa.ns.sa", model.ProfileDefaultAllow}, "allow profile projectcalico-default-allow#0"},
+		{"R121 default allow is not redefined", []model.Update{profileNamed(model.ProfileDefaultAllow, nil, do(model.Deny))},
+			[]string{model.ProfileDefaultAllow}, "allow profile projectcalico-default-allow#0"},
 		{"R54 profile missing", nil, []string{"kns.ns", model.ProfileDefaultAllow}, "deny profile kns.ns#0"},
 		{"R121 default allow is built in", nil, []string{model.ProfileDefaultAllow}, "allow profile projectcalico-default-allow#0"},
 		{"R53 profiles in list order", []model.Update{profileNamed("p1", nil, udpOnly), profileNamed("p2", nil, do(model.Deny)), profileNamed("p3", nil, tcpOnly)},

@@ -99,17 +99,13 @@ func numbersPorts(r *model.Rule) bool {
 // selected tells whether an address belongs to what a selector selects: workloads by the addresses that they own, hosts
 // by expectedIPs, network sets by their nets (R66, R145). It stays while any of those that share it is selected (R68).
 func (c *Cluster) selected(s *selector.Selector, addr netip.Addr) bool {
-	for _, e := range c.endpoints() {
+	for _, e := range c.endpoints {
 		if s.Match(e) && slices.Contains(e.addresses, addr) {
 			return true
 		}
 	}
-	for _, o := range c.objects {
-		set, ok := o.Value.(*model.NetworkSet)
-		if !ok || !s.Match(selector.Map(c.withInherited(set.Labels, set.Profiles))) { // R73
-			continue
-		}
-		if slices.ContainsFunc(set.Nets, func(net netip.Prefix) bool { return net.Contains(addr) }) {
+	for _, set := range c.sets {
+		if s.Match(set.labels) && slices.ContainsFunc(set.nets, func(net netip.Prefix) bool { return net.Contains(addr) }) {
 			return true
 		}
 	}
@@ -119,7 +115,7 @@ func (c *Cluster) selected(s *selector.Selector, addr netip.Addr) bool {
 // namedPort tells whether some endpoint owns the address, declares a port of that name with that protocol and number,
 // and matches the side's positive selector if there is one (R81, R82, R84).
 func (c *Cluster) namedPort(name string, s *selector.Selector, addr netip.Addr, proto uint8, port uint16) bool {
-	for _, e := range c.endpoints() {
+	for _, e := range c.endpoints {
 		if (s == nil || s.Match(e)) && slices.Contains(e.addresses, addr) &&
 			slices.Contains(e.ports, model.NamedPort{Name: name, Protocol: proto, Port: port}) {
 			return true

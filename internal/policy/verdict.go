@@ -163,7 +163,7 @@ func rulesOf(p *model.Policy, dir model.Direction) []model.Rule {
 func (t *tracing) profiles(names []string) model.Verdict {
 	for _, name := range names {
 		rules := []model.Rule{{Action: model.Deny}}
-		if p := t.cluster.profile(name); p == nil {
+		if p := t.cluster.profiles[name]; p == nil {
 			t.steps = append(t.steps, Step{Profile: name, Rule: -1, Note: "does not exist"})
 		} else if t.dir == model.Ingress {
 			rules = p.Ingress

@@ -2,6 +2,7 @@ package proof
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/tortie-net/tortie/internal/calc"
 	"github.com/tortie-net/tortie/internal/intent"
@@ -18,9 +19,10 @@ type node struct {
 	sets    map[intent.Ref]map[intent.Member]bool
 }
 
-func newNode() *node {
+// newNode is a node whose objects come from a calc for its own span, or from a hub's for all nodes.
+func newNode(span calc.Span) *node {
 	return &node{
-		calc: calc.New(calc.Span{Node: cases.Node}), view: trace.NewState(cases.Node),
+		calc: calc.New(span), view: trace.NewState(cases.Node),
 		objects: map[intent.Ref]intent.Object{}, sets: map[intent.Ref]map[intent.Member]bool{},
 	}
 }
@@ -31,6 +33,9 @@ func (n *node) apply(updates ...model.Update) {
 	changes := n.calc.Flush()
 	n.view.Apply(changes)
 	for _, c := range changes {
+		if c.Nodes != nil && !slices.Contains(c.Nodes, cases.Node) {
+			continue
+		}
 		switch o := c.Object.(type) {
 		case nil:
 			delete(n.objects, c.Ref)

@@ -14,7 +14,11 @@ var (
 	portNumbers = []int{53, 80, 81, 443, 8080}
 )
 
-// The two families' addresses of a workload: by node and by place in the node's block.
+// Address is the addresses, of both families, that the workload made as the nth (from 0) has if it is on a node, by the
+// node's number (0 is Node).
+func Address(node, nth int) [2]netip.Addr { return workloadAddrs(node, nth+1) }
+
+// workloadAddrs is a workload's addresses by node and by place in the node's block.
 func workloadAddrs(node, place int) [2]netip.Addr {
 	return [2]netip.Addr{netip.AddrFrom4([4]byte{10, 65, byte(node), byte(place)}), addr6(0xfd65000000000000, uint64(node<<16|place))}
 }

@@ -28,9 +28,9 @@ func (g *generator) addAddresses() {
 	seen := map[netip.Addr]bool{}
 	add := func(list ...netip.Addr) {
 		for _, a := range list {
-			if family := familyOf(a); a.IsValid() && !seen[a] {
+			if usable(a) && !seen[a] {
 				seen[a] = true
-				g.addrs[family] = append(g.addrs[family], a)
+				g.addrs[familyOf(a)] = append(g.addrs[familyOf(a)], a)
 			}
 		}
 	}
@@ -59,6 +59,12 @@ func (g *generator) addAddresses() {
 
 func (g *generator) ownedOrDoubtful(a netip.Addr) bool {
 	return g.Doubtful[a] != "" || slices.ContainsFunc(g.workloads, func(e Endpoint) bool { return slices.Contains(e.Addresses, a) })
+}
+
+// usable tells whether routers forward packets from and to an address.
+func usable(a netip.Addr) bool {
+	reserved := a.Is4() && (a.As4()[0] == 0 || a.As4()[0] >= 240)
+	return a.IsGlobalUnicast() && !reserved
 }
 
 func familyOf(a netip.Addr) int {
@@ -121,7 +127,10 @@ func (u *Universe) probe(r *rand.Rand, e *Endpoint, dir model.Direction) Probe {
 		peer = served[0].addr
 	} else if len(far.Nets) > 0 && r.IntN(4) > 0 {
 		if net := pick(r, far.Nets); familyOf(net.Addr()) == v6 && net.Bits() > 0 {
-			peer = pick(r, []netip.Addr{net.Addr(), net.Addr(), last(net), last(net).Next(), net.Addr().Prev()})
+			edge := pick(r, []netip.Addr{net.Addr(), net.Addr(), last(net), last(net).Next(), net.Addr().Prev()})
+			if usable(edge) {
+				peer = edge
+			}
 		}
 	}
 	p := model.Packet{Src: peer, Dst: own}
@@ -183,7 +192,7 @@ func (u *Universe) served(e *model.Entity, v6 int) []socket {
 	add := func(addrs []netip.Addr, ports []model.NamedPort, wanted func(model.NamedPort) bool) {
 		for _, a := range addrs {
 			for _, p := range ports {
-				if familyOf(a) == v6 && wanted(p) {
+				if familyOf(a) == v6 && usable(a) && wanted(p) {
 					out = append(out, socket{a, p.Protocol, p.Port})
 				}
 			}

@@ -5,7 +5,9 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 
+	"github.com/tortie-net/tortie/internal/intent/localize"
 	"github.com/tortie-net/tortie/internal/model"
 )
 
@@ -42,6 +44,26 @@ type Endpoint struct {
 	Key       model.Key
 	Value     any // *model.WorkloadEndpoint or *model.HostEndpoint
 	Addresses []netip.Addr
+}
+
+// Bound is the workloads of Node that own an address.
+func (u *Universe) Bound() []Endpoint {
+	return slices.DeleteFunc(slices.Clone(u.Local), func(e Endpoint) bool {
+		_, ok := e.Value.(*model.WorkloadEndpoint)
+		return !ok || len(e.Addresses) == 0
+	})
+}
+
+// Bindings joins those of Bound, in their order, to interfaces cali0, cali1 … with the addresses that they own, as CNI would.
+func (u *Universe) Bindings() []localize.Binding {
+	var out []localize.Binding
+	for i, e := range u.Bound() {
+		out = append(out, localize.Binding{
+			Workload: e.Value.(*model.WorkloadEndpoint).ID, ContainerID: "container", Interface: fmt.Sprintf("cali%d", i),
+			MAC: "ee:ee:ee:ee:ee:ee", Addresses: slices.Clone(e.Addresses),
+		})
+	}
+	return out
 }
 
 // target is a rule that packets may be aimed at.
