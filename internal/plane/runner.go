@@ -27,24 +27,16 @@ type Runner struct {
 	changed chan struct{} // closed and replaced when done moves
 	wake    chan struct{}
 	calls   chan func()
-	damages map[string]damage
+	repairs Repairs[string] // by what Damage said
 	alive   func()
-}
-
-type damage struct {
-	times   []time.Time
-	blocked time.Time // until then the damage is named, not repaired
 }
 
 // The limits of retries and repairs.
 const (
-	retryMin      = 100 * time.Millisecond
-	retryMax      = 5 * time.Second
-	resyncAfter   = 3 // failures in a row before the kernel is read anew
-	damageWindow  = time.Minute
-	damageLimit   = 3 // repairs of the same object within the window
-	damageBackoff = 30 * time.Second
-	beatEvery     = 5 * time.Second
+	retryMin    = 100 * time.Millisecond
+	retryMax    = 5 * time.Second
+	resyncAfter = 3 // failures in a row before the kernel is read anew
+	beatEvery   = 5 * time.Second
 )
 
 // NewRunner returns the runner of a plane that takes the given kinds of objects. alive, where not nil, is called at least
@@ -52,7 +44,7 @@ const (
 func NewRunner(p Plane, log *slog.Logger, alive func(), kinds ...intent.Kind) *Runner {
 	r := &Runner{
 		plane: p, log: log.With("plane", p.Name()), kinds: map[intent.Kind]bool{}, alive: alive,
-		changed: make(chan struct{}), wake: make(chan struct{}, 1), calls: make(chan func()), damages: map[string]damage{},
+		changed: make(chan struct{}), wake: make(chan struct{}, 1), calls: make(chan func()),
 	}
 	if alive == nil {
 		r.alive = func() {}
@@ -238,7 +230,7 @@ func (r *Runner) finish(err error, applied bool, seq uint64) {
 func (r *Runner) assess(what string, more <-chan string) time.Duration {
 	wait := time.Duration(-1)
 	for {
-		w := r.count(what, time.Now())
+		w, _ := r.repairs.Now(what, time.Now())
 		if w > 0 {
 			r.log.Warn("damaged again and again by somebody else; repaired later", "object", what, "wait", w)
 		} else {
@@ -253,30 +245,4 @@ func (r *Runner) assess(what string, more <-chan string) time.Duration {
 			return wait
 		}
 	}
-}
-
-// count notes a damage and tells how long to leave it: 0, unless the same object was damaged too often of late.
-func (r *Runner) count(what string, now time.Time) time.Duration {
-	d := r.damages[what]
-	if now.Before(d.blocked) {
-		return d.blocked.Sub(now)
-	}
-	kept := d.times[:0]
-	for _, t := range d.times {
-		if now.Sub(t) < damageWindow {
-			kept = append(kept, t)
-		}
-	}
-	d.times = append(kept, now)
-	if len(d.times) > damageLimit {
-		d.blocked, d.times = now.Add(damageBackoff), nil
-	}
-	r.damages[what] = d
-	if len(r.damages) > 1000 {
-		clear(r.damages)
-	}
-	if now.Before(d.blocked) {
-		return d.blocked.Sub(now)
-	}
-	return 0
 }

@@ -105,13 +105,13 @@ func TestRunnerBacksOffWhenTheSameObjectIsDamagedAgainAndAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		first, _ := f.counts()
-		for range 20 {
+		for range 19 {
 			f.damage <- "chain x"
 			time.Sleep(time.Second)
 		}
 		syncs, _ := f.counts()
 		if got := syncs - first; got != 3 {
-			t.Fatalf("%d repairs in 20 s, want 3", got)
+			t.Fatalf("%d repairs in 19 s, want 3", got)
 		}
 		f.damage <- "chain y"
 		synctest.Wait()

@@ -39,18 +39,11 @@ type Plane struct {
 	dirty   map[string]bool         // interfaces
 	settled map[string]bool         // once as wanted: a difference is damage
 	failed  map[string]string       // endpoint ID → reason
-	repairs map[string][]time.Time  // interface
+	repairs plane.Repairs[string]   // interface
 	links   map[string]*kernel.Link // as read by Sync
 	later   *time.Timer             // announces what was put off
 	status  plane.Status
 }
-
-// The same interface damaged this often within the window is then repaired only each holdOff, and named in Status.
-const (
-	damageLimit  = 3
-	damageWindow = time.Minute
-	holdOff      = 20 * time.Second
-)
 
 var (
 	_ plane.Plane   = (*Plane)(nil)
@@ -71,9 +64,9 @@ func New(o Options) (*Plane, error) {
 	p := &Plane{
 		handle: h, sub: sub, damage: make(chan string, 16),
 		wanted: map[string]string{}, missing: map[string]bool{}, desired: map[string]string{}, dirty: map[string]bool{},
-		settled: map[string]bool{}, failed: map[string]string{}, repairs: map[string][]time.Time{},
+		settled: map[string]bool{}, failed: map[string]string{},
 	}
-	p.later = time.AfterFunc(holdOff, func() { p.say("repair what was put off") })
+	p.later = time.AfterFunc(plane.RepairHoldOff, func() { p.say("repair what was put off") })
 	p.later.Stop()
 	p.ended.Go(p.watch)
 	return p, nil
@@ -141,7 +134,7 @@ func (p *Plane) forget(id string) {
 		delete(p.missing, name)
 		delete(p.dirty, name)
 		delete(p.settled, name)
-		delete(p.repairs, name)
+		p.repairs.Forget(name)
 	}
 }
 
@@ -193,15 +186,11 @@ func (p *Plane) settle(name, id string) {
 }
 
 func (p *Plane) damaged(name, id string) bool {
-	now := time.Now()
-	recent := slices.DeleteFunc(p.repairs[name], func(t time.Time) bool { return now.Sub(t) > damageWindow })
-	if len(recent) >= damageLimit && now.Sub(recent[len(recent)-1]) < holdOff {
-		p.repairs[name] = recent
-		p.later.Reset(holdOff)
-		p.failed[id] = fmt.Sprintf("interface %s: somebody else changed it %d times within %v; repaired again in %v at most, find who does it with: ip monitor link", name, len(recent), damageWindow, holdOff)
+	if wait, times := p.repairs.Now(name, time.Now()); wait > 0 {
+		p.later.Reset(wait)
+		p.failed[id] = fmt.Sprintf("interface %s: somebody else changed it %d times within %v; repaired again in %v at most, find who does it with: ip monitor link", name, times, plane.RepairWindow, plane.RepairHoldOff)
 		return true
 	}
-	p.repairs[name] = append(recent, now)
 	p.status.Repairs++
 	return false
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tortie-net/tortie/internal/kernel"
+	"github.com/tortie-net/tortie/internal/plane"
 )
 
 // predecessorMetrics are those that Felix and BIRD give their routes: the kernel's default, BIRD's own, Calico's.
@@ -112,14 +113,10 @@ func (p *Plane) settle(k kernel.RouteKey) {
 
 // damaged counts a repair. True: this one must wait, somebody undoes it again and again.
 func (p *Plane) damaged(k kernel.RouteKey) bool {
-	now := time.Now()
-	recent := slices.DeleteFunc(p.repairs[k], func(t time.Time) bool { return now.Sub(t) > damageWindow })
-	if len(recent) >= damageLimit && now.Sub(recent[len(recent)-1]) < holdOff {
-		p.repairs[k] = recent
-		p.failed[k] = fmt.Sprintf("somebody else changed it %d times within %v; repaired again in %v at most, find who does it with: ip monitor route", len(recent), damageWindow, holdOff)
+	if wait, times := p.repairs.Now(k, time.Now()); wait > 0 {
+		p.failed[k] = fmt.Sprintf("somebody else changed it %d times within %v; repaired again in %v at most, find who does it with: ip monitor route", times, plane.RepairWindow, plane.RepairHoldOff)
 		return true
 	}
-	p.repairs[k] = append(recent, now)
 	p.status.Repairs++
 	return false
 }
@@ -289,7 +286,7 @@ func (p *Plane) drop(k kernel.RouteKey) {
 	delete(p.done, k)
 	delete(p.dirty, k)
 	delete(p.failed, k)
-	delete(p.repairs, k)
+	p.repairs.Forget(k)
 	p.doubt(k)
 }
 

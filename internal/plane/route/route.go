@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/tortie-net/tortie/internal/intent"
 	"github.com/tortie-net/tortie/internal/kernel"
@@ -49,20 +48,13 @@ type Plane struct {
 	stale      map[kernel.NeighbourKey]bool
 	failed     map[kernel.RouteKey]string
 	invalid    map[string]string // intent ID → reason
-	repairs    map[kernel.RouteKey][]time.Time
+	repairs    plane.Repairs[kernel.RouteKey]
 	synced     bool
 	status     plane.Status
 }
 
 // entry is a neighbour as it is wanted: its interface by name.
 type entry struct{ device, mac string }
-
-// The same route damaged this often within the window is then repaired only each holdOff, and named in Status.
-const (
-	damageLimit  = 3
-	damageWindow = time.Minute
-	holdOff      = 20 * time.Second
-)
 
 var (
 	_ plane.Plane   = (*Plane)(nil)
@@ -81,7 +73,7 @@ func New(o Options) (*Plane, error) {
 		macs: map[netip.Addr]entry{}, devices: map[string]int{}, numbers: map[int]bool{},
 		actual: map[kernel.RouteKey]kernel.Route{}, neighbours: map[kernel.NeighbourKey]kernel.Neighbour{},
 		done: map[kernel.RouteKey]bool{}, dirty: map[kernel.RouteKey]bool{}, stale: map[kernel.NeighbourKey]bool{}, made: map[kernel.NeighbourKey]bool{},
-		failed: map[kernel.RouteKey]string{}, invalid: map[string]string{}, repairs: map[kernel.RouteKey][]time.Time{},
+		failed: map[kernel.RouteKey]string{}, invalid: map[string]string{},
 	}
 	if len(p.prefixes) == 0 {
 		p.prefixes = []string{"cali"}
@@ -290,7 +282,7 @@ func (p *Plane) touch(k kernel.RouteKey) {
 	p.dirty[k] = true
 	delete(p.done, k)
 	delete(p.failed, k)
-	delete(p.repairs, k)
+	p.repairs.Forget(k)
 	p.doubt(k)
 }
 

@@ -41,16 +41,9 @@ type Plane struct {
 
 	dirty   map[string]bool
 	failed  map[string]string
-	repairs map[string][]time.Time
+	repairs plane.Repairs[string]
 	status  plane.Status
 }
-
-// The same setting damaged this often within the window is then repaired only each holdOff, and named in Status.
-const (
-	damageLimit  = 3
-	damageWindow = time.Minute
-	holdOff      = 20 * time.Second
-)
 
 var (
 	_ plane.Plane   = (*Plane)(nil)
@@ -66,7 +59,7 @@ func New(o Options) *Plane {
 	p := &Plane{
 		files: kernel.Sysctls{Root: o.Root, Namespace: o.Namespace}, damage: make(chan string, 16), stop: stop,
 		desired: map[string]*intent.Sysctl{}, held: map[string]string{}, told: map[string]bool{},
-		dirty: map[string]bool{}, failed: map[string]string{}, repairs: map[string][]time.Time{},
+		dirty: map[string]bool{}, failed: map[string]string{},
 	}
 	p.ended.Go(func() { p.poll(ctx, o.Poll) })
 	return p
@@ -132,7 +125,7 @@ func (p *Plane) forget(path string) {
 	delete(p.told, path)
 	delete(p.dirty, path)
 	delete(p.failed, path)
-	delete(p.repairs, path)
+	p.repairs.Forget(path)
 }
 
 func (p *Plane) move(s *intent.Sysctl, now map[string]string) {
@@ -179,14 +172,10 @@ func (p *Plane) settle(s *intent.Sysctl) {
 
 // damaged counts a repair. True: this one must wait.
 func (p *Plane) damaged(path string) bool {
-	now := time.Now()
-	recent := slices.DeleteFunc(p.repairs[path], func(t time.Time) bool { return now.Sub(t) > damageWindow })
-	if len(recent) >= damageLimit && now.Sub(recent[len(recent)-1]) < holdOff {
-		p.repairs[path] = recent
-		p.failed[path] = fmt.Sprintf("sysctl %s: somebody else changed it %d times within %v; repaired again in %v at most, look at /etc/sysctl.d and who runs sysctl", path, len(recent), damageWindow, holdOff)
+	if wait, times := p.repairs.Now(path, time.Now()); wait > 0 {
+		p.failed[path] = fmt.Sprintf("sysctl %s: somebody else changed it %d times within %v; repaired again in %v at most, look at /etc/sysctl.d and who runs sysctl", path, times, plane.RepairWindow, plane.RepairHoldOff)
 		return true
 	}
-	p.repairs[path] = append(recent, now)
 	p.status.Repairs++
 	return false
 }
@@ -233,8 +222,8 @@ func (p *Plane) look() []string {
 	for path, s := range p.desired {
 		have, exists := now[path]
 		due := exists && !same(have, s.Value)
-		last := p.repairs[path]
-		if due && p.told[path] && p.failed[path] != "" && len(last) > 0 && time.Since(last[len(last)-1]) >= holdOff {
+		last := p.repairs.Last(path)
+		if due && p.told[path] && p.failed[path] != "" && !last.IsZero() && time.Since(last) >= plane.RepairHoldOff {
 			delete(p.told, path)
 		}
 		if due && !p.told[path] {
