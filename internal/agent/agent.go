@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -67,6 +68,8 @@ type Agent struct {
 	server   *cni.Server
 	speaking *speaking
 	closers  []io.Closer
+
+	foreignDrops atomic.Pointer[[]string] // chains of others that drop what is forwarded
 }
 
 // New constructs an agent on a store, in the network namespace of the process. Nothing in the kernel changes yet.
@@ -191,6 +194,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	g.Go(func() error { return ended(ctx, a.server.Serve(ctx)) })
 	g.Go(func() error { a.watch(ctx); return nil })
 	g.Go(func() error { a.collect(ctx); return nil })
+	g.Go(func() error { a.foreign(ctx); return nil })
 	g.Go(func() error { return ended(ctx, a.serveHTTP(ctx, metrics)) })
 	return g.Wait()
 }
@@ -237,6 +241,28 @@ func interfacePrefixes() []string {
 }
 
 func (a *Agent) intentPath() string { return filepath.Join(a.config.RunDir, "intent") }
+
+// foreign looks once a minute for chains of others that drop workloads' packets, and names them in the status.
+func (a *Agent) foreign(ctx context.Context) {
+	for {
+		err := a.core.planes[0].Call(ctx, func() {
+			names, err := a.policy.ForwardDrops()
+			if err != nil {
+				a.log.Warn("look for foreign chains", "err", err)
+				return
+			}
+			a.foreignDrops.Store(&names)
+		})
+		if err != nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Minute):
+		}
+	}
+}
 
 // watch keeps health and the copy of the intent on disk up to date.
 func (a *Agent) watch(ctx context.Context) {

@@ -42,6 +42,14 @@ func (a *Agent) Status() query.Status {
 			s.Problems = append(s.Problems, query.Problem{Object: "configuration", Reason: p})
 		}
 	}
+	if names := a.foreignDrops.Load(); names != nil {
+		for _, n := range *names {
+			s.Problems = append(s.Problems, query.Problem{
+				Object: "nftables chain " + n,
+				Reason: "drops what it does not accept on its way through the node, workloads' packets too: accept them there, as by `iptables -P FORWARD ACCEPT` or a rule for the pools",
+			})
+		}
+	}
 	s.Endpoints, s.Bound = a.core.local.Count()
 	bgp := a.core.local.BGP()
 	a.core.mu.Unlock()
