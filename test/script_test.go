@@ -23,6 +23,7 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		bin = dir
+		os.Setenv("TORTIE_LAB_ROOT", filepath.Join(dir, "labs")) // two runs of the tests do not meet
 		args, cgo := []string{"build", "-o", dir + "/"}, "CGO_ENABLED=0"
 		if os.Getenv("TORTIE_RACE") != "" { // the programs themselves under the race detector (make race)
 			args, cgo = append(args, "-race"), "CGO_ENABLED=1"
@@ -65,6 +66,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
+			env.Setenv("TORTIE_LAB_ROOT", os.Getenv("TORTIE_LAB_ROOT"))
 			env.Setenv("PATH", bin+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			return nil
 		},

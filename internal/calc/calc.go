@@ -6,6 +6,7 @@ import (
 	"github.com/tortie-net/tortie/internal/calc/index"
 	"github.com/tortie-net/tortie/internal/calc/ipset"
 	"github.com/tortie-net/tortie/internal/calc/route"
+	"github.com/tortie-net/tortie/internal/calc/slab"
 	"github.com/tortie-net/tortie/internal/intent"
 	"github.com/tortie-net/tortie/internal/model"
 )
@@ -20,16 +21,15 @@ type Calc struct {
 	owners *ipset.Owners
 	routes *route.Routes
 
-	items    []*item // by index.ItemID
-	free     []index.ItemID
-	pods     map[ipset.Pod]index.ItemID   // items of kind Pod
-	byKey    map[model.Key]index.ItemID   // items of the other kinds
-	rivals   map[ipset.Pod][]index.ItemID // WorkloadEndpoint objects that stand for a pod
+	items    slab.Of[item] // by index.ItemID
+	pods     *ipset.Pods   // knows the items of kind Pod
+	keys     slab.Names    // of the other kinds
+	byKey    slab.Of[index.ItemID]
+	rivals   map[ipset.PodID][]index.ItemID // WorkloadEndpoint objects that stand for a pod
 	local    map[intent.Ref][]index.ItemID
 	byNode   groups
 	byNS     groups
-	policies map[model.Key]*policyState
-	subjects [][]*policyState // by index.SelectorID
+	policies policies
 	tiers    map[string]*model.Tier
 	profiles profiles
 
@@ -38,7 +38,7 @@ type Calc struct {
 	alloc    host.Allocation
 
 	dirtyEndpoints map[intent.Ref]struct{}
-	dirtyPolicies  map[model.Key]struct{}
+	dirtyPolicies  map[uint32]struct{} // by number
 	dirtyNodes     map[string]part
 	dirtyAll       part
 	out            output
@@ -64,17 +64,16 @@ func (g groups) remove(name string, id index.ItemID) {
 // as they are when nothing is stored.
 func New(span Span) *Calc {
 	c := &Calc{
-		span: span, pods: map[ipset.Pod]index.ItemID{}, byKey: map[model.Key]index.ItemID{},
-		rivals: map[ipset.Pod][]index.ItemID{},
-		local:  map[intent.Ref][]index.ItemID{}, byNode: groups{}, byNS: groups{},
-		policies: map[model.Key]*policyState{}, tiers: map[string]*model.Tier{}, profiles: newProfiles(),
-		dirtyEndpoints: map[intent.Ref]struct{}{}, dirtyPolicies: map[model.Key]struct{}{},
+		span: span, pods: ipset.NewPods(), keys: slab.NewNames(), rivals: map[ipset.PodID][]index.ItemID{},
+		local: map[intent.Ref][]index.ItemID{}, byNode: groups{}, byNS: groups{},
+		policies: policies{hash: slab.NewHash()}, tiers: map[string]*model.Tier{}, profiles: newProfiles(),
+		dirtyEndpoints: map[intent.Ref]struct{}{}, dirtyPolicies: map[uint32]struct{}{},
 		dirtyNodes: map[string]part{}, dirtyAll: partAll, out: newOutput(),
 	}
 	c.index = index.New(c.started, c.stopped, &c.visited)
 	c.sets = ipset.New(c.index, &c.visited)
-	c.owners = ipset.NewOwners()
-	c.routes = route.New(&c.visited)
+	c.owners = ipset.NewOwners(c.pods)
+	c.routes = route.New(func(owner uint32) string { return c.items.At(owner).node.Value() }, &c.visited)
 	c.cluster = bgp.Cluster{
 		Nodes: map[string]*model.Node{}, Configs: map[string]*model.BGPConfiguration{},
 		Peers: map[string]*model.BGPPeer{}, Visited: &c.visited,

@@ -137,45 +137,60 @@ func BenchmarkTenants(b *testing.B) {
 	}
 }
 
-// BenchmarkEndpoints loads 100,000 pods of 1,000 namespaces and 100 applications, their addresses told by IPAM blocks,
-// with 1,000 policies; each node has one block, n1 too.
-func BenchmarkEndpoints(b *testing.B) {
-	const pods, namespaces, apps = 100000, 1000, 100
-	v := tenants{n: pods, local: 100}
-	for b.Loop() {
-		var updates []model.Update
-		for i := range namespaces {
-			updates = append(updates, v.namespace(i), v.policy(i, 80))
-		}
-		empty, cpu := heap(), cpuTime()
-		c := calc.New(calc.Span{Node: "n1"})
-		c.Apply(updates...)
-		var block *model.Block
-		var node string
-		for i := range pods {
-			if i%64 == 0 {
-				cidr := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 26)
-				node = fmt.Sprintf("n%d", 1+i/64)
-				block = &model.Block{CIDR: cidr, Affinity: "host:" + node, Allocations: make([]int, 64)}
-				c.Apply(model.Update{Key: model.Key{Kind: model.KindAffinity, Namespace: block.Affinity, Name: cidr.String()},
-					Value: &model.Affinity{Owner: block.Affinity, CIDR: cidr, State: model.AffinityConfirmed}})
+// fleet is a cluster of applications in namespaces, with a policy in each namespace. The pods' addresses are told by IPAM
+// blocks, of which each node has one. Labels are shared, names are not.
+type fleet struct{ pods, namespaces, apps, perNode int }
+
+// load applies the policies and namespaces, then node by node the affinity, the pods and the block.
+func (f fleet) load(c *calc.Calc) {
+	v := tenants{n: f.pods, local: 100}
+	for i := range f.namespaces {
+		c.Apply(v.namespace(i), v.policy(i, 80))
+	}
+	for first := 0; first < f.pods; first += f.perNode {
+		cidr := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(first / f.perNode >> 9), byte(first / f.perNode >> 1), byte(first / f.perNode << 7)}), 25)
+		node := fmt.Sprintf("n%d", 1+first/f.perNode)
+		block := &model.Block{CIDR: cidr, Affinity: "host:" + node, Allocations: make([]int, 128)}
+		c.Apply(model.Update{Key: model.Key{Kind: model.KindAffinity, Namespace: block.Affinity, Name: cidr.String()},
+			Value: &model.Affinity{Owner: block.Affinity, CIDR: cidr, State: model.AffinityConfirmed}})
+		for ordinal := range block.Allocations {
+			if ordinal >= min(f.perNode, f.pods-first) {
+				block.Allocations[ordinal], block.Unallocated = -1, append(block.Unallocated, ordinal)
+				continue
 			}
+			i := first + ordinal
 			name := fmt.Sprintf("web-%d", i)
-			u := v.pod(i%namespaces, fmt.Sprintf("app-%d", i%apps))
+			u := v.pod(i%f.namespaces, fmt.Sprintf("app-%d", i%f.apps))
 			w := u.Value.(*model.WorkloadEndpoint)
 			u.Key.Name, w.ID.Workload, w.Node, w.Addresses, w.AddressesFromIPAM = name, name, node, nil, true
 			w.UID = fmt.Sprintf("00000000-0000-0000-0000-%012d", i)
-			block.Allocations[i%64] = len(block.Attributes)
+			w.Ports = []model.NamedPort{{Name: "http", Protocol: model.ProtoTCP, Port: 8080}}
+			block.Allocations[ordinal] = len(block.Attributes)
 			block.Attributes = append(block.Attributes, model.Allocation{Attributes: map[string]string{
 				model.AttrNode: w.Node, model.AttrNamespace: w.ID.Namespace, model.AttrPod: name, model.AttrUID: w.UID}})
 			c.Apply(u)
-			if i%64 == 63 {
-				c.Apply(model.Update{Key: model.Key{Kind: model.KindBlock, Name: block.CIDR.String()}, Value: block})
-			}
 		}
-		c.Flush()
-		cpu = cpuTime() - cpu
-		updates, block = nil, nil
+		c.Apply(model.Update{Key: model.Key{Kind: model.KindBlock, Name: block.CIDR.String()}, Value: block})
+	}
+	c.Flush()
+}
+
+// BenchmarkEndpoints loads 100,000 pods of 1,000 namespaces and 100 applications with 1,000 policies.
+func BenchmarkEndpoints(b *testing.B) {
+	benchmarkFleet(b, fleet{pods: 100000, namespaces: 1000, apps: 100, perNode: 64})
+}
+
+// BenchmarkStart loads what design §4 says of an agent's start: 100 local and 50,000 remote pods, 5,000 policies.
+func BenchmarkStart(b *testing.B) {
+	benchmarkFleet(b, fleet{pods: 50100, namespaces: 5000, apps: 500, perNode: 100})
+}
+
+func benchmarkFleet(b *testing.B, f fleet) {
+	for b.Loop() {
+		empty, cpu := heap(), cpuTime()
+		c := calc.New(calc.Span{Node: "n1"})
+		f.load(c)
+		cpu = cpuTime() - cpu // with the making of the objects
 		b.ReportMetric(cpu.Seconds(), "cpu-s")
 		b.ReportMetric(float64(heap()-empty)/1e6, "own-MB")
 		runtime.KeepAlive(c)

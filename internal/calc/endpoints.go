@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/tortie-net/tortie/internal/calc/index"
-	"github.com/tortie-net/tortie/internal/calc/ipset"
 	"github.com/tortie-net/tortie/internal/calc/policy"
 	"github.com/tortie-net/tortie/internal/intent"
 	"github.com/tortie-net/tortie/internal/model"
@@ -26,12 +25,12 @@ func (c *Calc) flushEndpoints() {
 			continue
 		}
 		id := c.first(ids)
-		it := c.items[id]
+		it := c.item(id)
 		if c.givesWay(it.local) {
 			c.out.removeRef(ref)
 			continue
 		}
-		nodes := []string{it.node}
+		nodes := []string{it.node.Value()}
 		if it.local.workload != nil {
 			c.out.put(c.endpoint(id, it), nodes)
 		} else {
@@ -44,7 +43,7 @@ func (c *Calc) flushEndpoints() {
 // first is the item that tells what an endpoint is, of those that stand for it: the first by its key, so that a Pod goes
 // before a WorkloadEndpoint.
 func (c *Calc) first(ids []index.ItemID) index.ItemID {
-	return slices.MinFunc(ids, func(a, b index.ItemID) int { return c.items[a].local.key.Compare(c.items[b].local.key) })
+	return slices.MinFunc(ids, func(a, b index.ItemID) int { return c.item(a).local.key.Compare(c.item(b).local.key) })
 }
 
 // givesWay tells whether a WorkloadEndpoint is left over from a Pod that is elsewhere by now.
@@ -52,7 +51,10 @@ func (c *Calc) givesWay(l *localItem) bool {
 	if l.key.Kind != model.KindWorkloadEndpoint || l.workload.ID.Orchestrator != "k8s" {
 		return false
 	}
-	_, ok := c.pods[ipset.Pod{Namespace: l.workload.ID.Namespace, Name: l.workload.ID.Workload}]
+	pod, ok := c.pods.Find(l.workload.ID.Namespace, l.workload.ID.Workload)
+	if ok {
+		_, ok = c.pods.Item(pod)
+	}
 	return ok
 }
 
@@ -60,8 +62,8 @@ func (c *Calc) endpoint(id index.ItemID, it *item) *intent.Endpoint {
 	w := it.local.workload
 	o := &intent.Endpoint{
 		ID: it.local.ref.ID, Workload: w.ID, UID: w.UID, Node: w.Node, ContainerID: w.ContainerID, Interface: w.Interface,
-		MAC: w.MAC, Addresses: it.stated, Tiers: c.endpointTiers(id), Profiles: it.local.profiles,
-		Memberships: c.sets.Memberships(id, it.node, it.ports), Ports: w.Ports, Annotations: c.annotations(w),
+		MAC: w.MAC, Addresses: stated(w), Tiers: c.endpointTiers(id), Profiles: it.local.profiles,
+		Memberships: c.sets.Memberships(id, it.node.Value()), Ports: w.Ports, Annotations: c.annotations(w),
 	}
 	for _, p := range w.SourcePrefixes {
 		o.SourcePrefixes = append(o.SourcePrefixes, p.Masked())
@@ -101,13 +103,14 @@ func (c *Calc) hostEndpoint(id index.ItemID, it *item) *intent.HostEndpoint {
 // endpointTiers is the policies that select an endpoint, in order.
 func (c *Calc) endpointTiers(id index.ItemID) []intent.Tier {
 	var policies []policy.Listed
-	for _, sel := range c.index.Matches(id) {
+	for sel := range c.index.Matches(id) {
 		if c.index.Side(sel) != index.Subjects {
 			continue
 		}
-		for _, s := range c.subjects[sel] {
-			policies = append(policies, policy.Listed{Policy: s.policy, ID: s.active.id})
-		}
+		c.policies.with(sel, func(id uint32) {
+			l := c.policies.states.At(id).live
+			policies = append(policies, policy.Listed{Policy: l.policy, ID: l.active.id})
+		})
 	}
 	c.visited += uint64(len(policies))
 	return policy.Tiers(policies, func(name string) *model.Tier { return c.tiers[name] })

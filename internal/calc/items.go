@@ -3,6 +3,7 @@ package calc
 import (
 	"net/netip"
 	"slices"
+	"unique"
 
 	"github.com/tortie-net/tortie/internal/calc/index"
 	"github.com/tortie-net/tortie/internal/calc/ipset"
@@ -13,18 +14,24 @@ import (
 // item is what is kept of an endpoint or network set beside its labels (index) and its members (ipset). There may be
 // hundreds of thousands: what only endpoints of the span need is in local.
 type item struct {
-	node   string
-	ports  []model.NamedPort
-	stated []netip.Addr // a workload's own word for its addresses
-	claim  *claim       // where IPAM tells them instead
-	local  *localItem
+	node  unique.Handle[string] // the zero one: a network set
+	uid   ipset.UID             // of who claims
+	pod   ipset.PodID           // of an item of kind Pod, a claim or a rival, which all use it
+	kind  itemKind
+	claim bool // IPAM tells the addresses: those of allocations that name the pod, at node, with uid (R145)
+	rival bool // in Calc.rivals
+	local *localItem
 }
 
-// claim is to whom allocations must be made to be an item's (R145).
-type claim struct {
-	pod ipset.Pod
-	uid string
-}
+// itemKind says what an item's object is.
+type itemKind uint8
+
+const (
+	itemFree itemKind = iota
+	itemPod
+	itemWorkload // a WorkloadEndpoint
+	itemOther
+)
 
 // localItem is an endpoint of a node of the span.
 type localItem struct {
@@ -35,13 +42,19 @@ type localItem struct {
 	profiles []string // no duplicates
 }
 
+func (c *Calc) item(id index.ItemID) *item { return c.items.At(uint32(id)) }
+
 func (c *Calc) lookup(key model.Key) (index.ItemID, bool) {
 	if key.Kind == model.KindPod {
-		id, ok := c.pods[ipset.Pod{Namespace: key.Namespace, Name: key.Name}]
-		return id, ok
+		if pod, ok := c.pods.Find(key.Namespace, key.Name); ok {
+			return c.pods.Item(pod)
+		}
+		return 0, false
 	}
-	id, ok := c.byKey[key]
-	return id, ok
+	if name, ok := c.keys.Find(string(key.Kind), key.Namespace, key.Name); ok {
+		return *c.byKey.At(name), true
+	}
+	return 0, false
 }
 
 // enter returns the number of an object's item, a new one if need be.
@@ -49,20 +62,22 @@ func (c *Calc) enter(key model.Key) index.ItemID {
 	if id, ok := c.lookup(key); ok {
 		return id
 	}
-	var id index.ItemID
-	if n := len(c.free); n > 0 {
-		id, c.free = c.free[n-1], c.free[:n-1]
-		c.items[id] = &item{}
-	} else {
-		id = index.ItemID(len(c.items))
-		c.items = append(c.items, &item{})
+	id := index.ItemID(c.items.New())
+	it := c.item(id)
+	switch key.Kind {
+	case model.KindPod:
+		it.kind, it.pod = itemPod, c.pods.Use(key.Namespace, key.Name)
+		c.pods.SetItem(it.pod, id)
+		c.touchRivals(it.pod)
+		return id
+	case model.KindWorkloadEndpoint:
+		it.kind = itemWorkload
+	default:
+		it.kind = itemOther
 	}
-	if key.Kind == model.KindPod {
-		c.pods[ipset.Pod{Namespace: key.Namespace, Name: key.Name}] = id
-		c.touchRivals(key)
-	} else {
-		c.byKey[key] = id
-	}
+	name := c.keys.Add(string(key.Kind), key.Namespace, key.Name)
+	c.byKey.Grow(name + 1)
+	*c.byKey.At(name) = id
 	return id
 }
 
@@ -72,41 +87,40 @@ func (c *Calc) leave(key model.Key) {
 	if !ok {
 		return
 	}
+	it := c.item(id)
+	c.routes.State(uint32(id), c.statedBefore(id), nil)
 	c.index.DropItem(id)
 	c.sets.SetItem(id, nil, nil)
-	it := c.items[id]
-	c.routes.State(uint32(id), "", it.stated, nil)
-	c.leaveRivals(key, id, it)
+	c.setRival(id, it, false, "", "")
 	c.setLocal(id, it, nil)
-	c.items[id] = nil
-	c.free = append(c.free, id)
-	if key.Kind == model.KindPod {
-		delete(c.pods, ipset.Pod{Namespace: key.Namespace, Name: key.Name})
-		c.touchRivals(key)
-	} else {
-		delete(c.byKey, key)
+	if it.kind == itemPod {
+		c.pods.ClearItem(it.pod)
+		c.touchRivals(it.pod)
+		c.pods.Drop(it.pod)
+	} else if name, ok := c.keys.Find(string(key.Kind), key.Namespace, key.Name); ok {
+		c.keys.Remove(name)
 	}
+	c.items.Free(uint32(id))
 }
 
 func (c *Calc) setWorkload(key model.Key, w *model.WorkloadEndpoint) {
 	c.visited++
-	if id, ok := c.lookup(key); w == nil || ok && c.items[id].node != w.Node {
+	if id, ok := c.lookup(key); w == nil || ok && c.item(id).node.Value() != w.Node {
 		c.leave(key) // an endpoint of another node is another endpoint
 	}
 	if w == nil {
 		return
 	}
 	id := c.enter(key)
-	it := c.items[id]
-	stated := distinct(w.Addresses)
-	if !slices.Equal(it.stated, stated) {
-		c.routes.State(uint32(id), w.Node, it.stated, stated)
+	it := c.item(id)
+	now, before := stated(w), c.statedBefore(id)
+	it.node, it.uid = unique.Make(w.Node), ipset.UID{}
+	if !slices.Equal(before, now) {
+		c.routes.State(uint32(id), before, now)
 	}
-	c.leaveRivals(key, id, it)
-	it.node, it.ports, it.stated, it.claim = w.Node, w.Ports, stated, nil
-	pod := ipset.Pod{Namespace: w.ID.Namespace, Name: w.ID.Workload}
-	if w.AddressesFromIPAM && len(stated) == 0 {
-		it.claim = &claim{pod, w.UID}
+	it.claim = w.AddressesFromIPAM && len(now) == 0 && w.Node != ""
+	if it.claim {
+		it.uid = ipset.MakeUID(w.UID)
 	}
 	subject := c.span.Has(w.Node)
 	if subject {
@@ -114,66 +128,81 @@ func (c *Calc) setWorkload(key model.Key, w *model.WorkloadEndpoint) {
 			key: key, ref: intent.Ref{Kind: intent.KindEndpoint, ID: w.ID.String()}, workload: w, profiles: distinct(w.Profiles),
 		})
 	}
-	if key.Kind != model.KindPod {
-		c.setRival(id, pod, subject || it.claim != nil)
+	if it.kind == itemWorkload {
+		c.setRival(id, it, subject || it.claim, w.ID.Namespace, w.ID.Workload)
 	}
-	c.contribute(id, it)
+	if it.claim {
+		now = c.owners.Addresses(it.pod, it.node, it.uid)
+	}
+	c.sets.SetItem(id, hostPrefixes(now), w.Ports)
 	c.index.SetItem(id, subject, w.Labels, w.Profiles)
 }
 
-// setRival notes which WorkloadEndpoint objects stand for a pod: those whose addresses IPAM tells, and those of the span.
-func (c *Calc) setRival(id index.ItemID, pod ipset.Pod, is bool) {
-	list := slices.DeleteFunc(c.rivals[pod], func(o index.ItemID) bool { return o == id })
-	if is {
-		list = append(list, id)
+// stated is a workload's own word for its addresses. Who is not scheduled owns none (R145).
+func stated(w *model.WorkloadEndpoint) []netip.Addr {
+	if w.Node == "" {
+		return nil
 	}
-	if len(list) == 0 {
-		delete(c.rivals, pod)
-	} else {
-		c.rivals[pod] = list
-	}
+	return distinct(w.Addresses)
 }
 
-// leaveRivals undoes setRival.
-func (c *Calc) leaveRivals(key model.Key, id index.ItemID, it *item) {
-	switch {
-	case key.Kind != model.KindWorkloadEndpoint:
-	case it.claim != nil:
-		c.setRival(id, it.claim.pod, false)
-	case it.local != nil:
-		w := it.local.workload.ID
-		c.setRival(id, ipset.Pod{Namespace: w.Namespace, Name: w.Workload}, false)
+// statedBefore is what an item's workload stated the last time: what it contributes, unless IPAM tells that.
+func (c *Calc) statedBefore(id index.ItemID) []netip.Addr {
+	if it := c.item(id); it.claim || it.kind != itemPod && it.kind != itemWorkload {
+		return nil
 	}
+	return c.sets.Addresses(id)
+}
+
+// setRival notes which WorkloadEndpoint objects stand for a pod: those whose addresses IPAM tells, and those of the span.
+// An item of a Pod is none, whatever its workload says.
+func (c *Calc) setRival(id index.ItemID, it *item, is bool, namespace, name string) {
+	was, old := it.rival, it.pod
+	if is {
+		it.pod = c.pods.Use(namespace, name)
+		if !was || it.pod != old {
+			c.rivals[it.pod] = append(c.rivals[it.pod], id)
+		}
+	}
+	if it.rival = is; !was {
+		return
+	}
+	if !is || it.pod != old {
+		list := slices.DeleteFunc(c.rivals[old], func(o index.ItemID) bool { return o == id })
+		if len(list) == 0 {
+			delete(c.rivals, old)
+		} else {
+			c.rivals[old] = list
+		}
+	}
+	c.pods.Drop(old)
 }
 
 // touchRivals looks again at the endpoints that give way to a Pod which comes or goes.
-func (c *Calc) touchRivals(pod model.Key) {
-	for _, id := range c.rivals[ipset.Pod{Namespace: pod.Namespace, Name: pod.Name}] {
+func (c *Calc) touchRivals(pod ipset.PodID) {
+	for _, id := range c.rivals[pod] {
 		c.touch(id)
 	}
 }
 
-// contribute says what a workload adds to the sets that it is in: the addresses that it states, else those that IPAM
-// tells of it (R145).
-func (c *Calc) contribute(id index.ItemID, it *item) {
-	addrs := it.stated
-	if it.claim != nil {
-		addrs = c.owners.Addresses(it.claim.pod, it.node, it.claim.uid)
+// contribute looks again at the addresses that IPAM tells of a workload, if it does (R145).
+func (c *Calc) contribute(id index.ItemID) {
+	if it := c.item(id); it.claim {
+		c.sets.SetPrefixes(id, hostPrefixes(c.owners.Addresses(it.pod, it.node, it.uid)))
 	}
-	c.sets.SetItem(id, hostPrefixes(addrs), it.ports)
 }
 
 func (c *Calc) setHostEndpoint(key model.Key, h *model.HostEndpoint) {
 	c.visited++
-	if id, ok := c.lookup(key); h == nil || ok && c.items[id].node != h.Node {
+	if id, ok := c.lookup(key); h == nil || ok && c.item(id).node.Value() != h.Node {
 		c.leave(key)
 	}
 	if h == nil {
 		return
 	}
 	id := c.enter(key)
-	it := c.items[id]
-	it.node, it.ports = h.Node, h.Ports
+	it := c.item(id)
+	it.node = unique.Make(h.Node)
 	subject := c.span.Has(h.Node)
 	if subject {
 		c.setLocal(id, it, &localItem{
@@ -208,12 +237,12 @@ func (c *Calc) setLocal(id index.ItemID, it *item, now *localItem) {
 		if was == nil || was.ref != now.ref {
 			c.local[now.ref] = append(c.local[now.ref], id)
 		}
-		c.byNode.add(it.node, id)
+		c.byNode.add(it.node.Value(), id)
 		if now.workload != nil {
 			c.byNS.add(now.workload.ID.Namespace, id)
 		}
 		for _, name := range now.profiles {
-			c.profiles.use(name, it.node)
+			c.profiles.use(name, it.node.Value())
 		}
 	}
 	if was == nil {
@@ -227,19 +256,19 @@ func (c *Calc) setLocal(id index.ItemID, it *item, now *localItem) {
 		}
 	}
 	if now == nil {
-		c.byNode.remove(it.node, id)
+		c.byNode.remove(it.node.Value(), id)
 	}
 	if was.workload != nil && (now == nil || now.workload.ID.Namespace != was.workload.ID.Namespace) {
 		c.byNS.remove(was.workload.ID.Namespace, id)
 	}
 	for _, name := range was.profiles {
-		c.profiles.unuse(name, it.node)
+		c.profiles.unuse(name, it.node.Value())
 	}
 }
 
 // touch makes the next Flush look at an endpoint again.
 func (c *Calc) touch(id index.ItemID) {
-	if l := c.items[id].local; l != nil {
+	if l := c.item(id).local; l != nil {
 		c.dirtyEndpoints[l.ref] = struct{}{}
 	}
 }
@@ -249,9 +278,7 @@ func (c *Calc) started(sel index.SelectorID, id index.ItemID) {
 	if c.index.Side(sel) == index.Members {
 		c.sets.Started(sel, id)
 	} else {
-		for _, p := range c.subjects[sel] {
-			c.choose(p, id)
-		}
+		c.policies.with(sel, func(policy uint32) { c.choose(policy, id) })
 	}
 	c.touch(id)
 }
@@ -261,9 +288,7 @@ func (c *Calc) stopped(sel index.SelectorID, id index.ItemID) {
 	if c.index.Side(sel) == index.Members {
 		c.sets.Stopped(sel, id)
 	} else {
-		for _, p := range c.subjects[sel] {
-			c.unchoose(p, id)
-		}
+		c.policies.with(sel, func(policy uint32) { c.unchoose(policy, id) })
 	}
 	c.touch(id)
 }

@@ -88,13 +88,13 @@ func (c *Calc) setBlock(key model.Key, b *model.Block) {
 		return // no block can have this name: convert refuses it
 	}
 	c.routes.SetBlock(cidr, b)
-	c.owners.SetBlock(cidr, b, func(pod ipset.Pod) {
+	c.owners.SetBlock(cidr, b, func(pod ipset.PodID) {
 		c.visited++
-		if id, ok := c.pods[pod]; ok && c.items[id].claim != nil {
-			c.contribute(id, c.items[id])
+		if id, ok := c.pods.Item(pod); ok {
+			c.contribute(id)
 		}
 		for _, id := range c.rivals[pod] {
-			c.contribute(id, c.items[id])
+			c.contribute(id)
 		}
 	})
 }

@@ -10,15 +10,22 @@ import (
 )
 
 // profiles is who defines which profile and which node needs it. A profile that a Namespace or ServiceAccount stands for
-// (R50, R51) goes before a stored Profile of the same name. Labels are in the index.
+// (R50, R51) goes before a stored Profile of the same name. Labels are in the index, and with them the origin.
 type profiles struct {
-	derived     map[string]*model.Profile // rules only
 	stored      map[string]*model.Profile
 	annotations map[string]map[string]string // of namespaces, for pods that have none
 	used        map[string]*profileState
 	dirty       map[string]struct{}
 	allow, none *model.Profile // rules of namespaces and of service accounts
 }
+
+// The origins of a profile that the index has, as its tag.
+const (
+	originNone uint8 = iota // nobody defines it
+	originStored
+	originNamespace
+	originServiceAccount
+)
 
 // profileState is a profile that an endpoint of the span names.
 type profileState struct {
@@ -29,7 +36,7 @@ type profileState struct {
 func newProfiles() profiles {
 	allow := []model.Rule{{Action: model.Allow}}
 	return profiles{
-		derived: map[string]*model.Profile{}, stored: map[string]*model.Profile{},
+		stored:      map[string]*model.Profile{},
 		annotations: map[string]map[string]string{}, used: map[string]*profileState{}, dirty: map[string]struct{}{},
 		allow: &model.Profile{Ingress: allow, Egress: allow}, none: &model.Profile{},
 	}
@@ -53,66 +60,72 @@ func (p *profiles) unuse(name, node string) {
 	}
 }
 
-// rules are a profile's rules; nil: nobody defines it.
-func (p *profiles) rules(name string) *model.Profile {
-	if d := p.derived[name]; d != nil {
-		return d
-	}
-	if s := p.stored[name]; s != nil {
-		return s
-	}
+// profileRules are a profile's rules; nil: nobody defines it. projectcalico-default-allow is built in: nothing redefines
+// it.
+func (c *Calc) profileRules(name string) *model.Profile {
 	if name == model.ProfileDefaultAllow {
-		return p.allow
+		return c.profiles.allow
 	}
-	return nil
+	switch c.index.ProfileTag(name) {
+	case originNamespace:
+		return c.profiles.allow
+	case originServiceAccount:
+		return c.profiles.none
+	}
+	return c.profiles.stored[name]
+}
+
+// changed makes the next Flush look at a profile that somebody names.
+func (p *profiles) changed(name string) {
+	if p.used[name] != nil {
+		p.dirty[name] = struct{}{}
+	}
 }
 
 func (c *Calc) setStoredProfile(name string, p *model.Profile) {
 	c.visited++
 	set(c.profiles.stored, name, p)
-	c.profiles.dirty[name] = struct{}{}
-	if c.profiles.derived[name] == nil {
+	c.profiles.changed(name)
+	if c.index.ProfileTag(name) <= originStored {
 		c.labelProfile(name, p)
 	}
 }
 
-// labelProfile hands a profile's labels to the index; nil: nobody defines it.
+// labelProfile hands a stored profile's labels to the index; nil: nobody defines it. That which is built in has none.
 func (c *Calc) labelProfile(name string, p *model.Profile) {
-	if p == nil {
+	if p == nil || name == model.ProfileDefaultAllow {
 		c.index.DropProfile(name)
 	} else {
-		c.index.SetProfile(name, p.Labels)
+		c.index.SetProfile(name, p.Labels, originStored)
 	}
 }
 
 // setDerived takes in a profile that another object stands for; nil: it does not.
-func (c *Calc) setDerived(name string, p, rules *model.Profile) {
+func (c *Calc) setDerived(name string, p *model.Profile, origin uint8) {
 	c.visited++
-	c.profiles.dirty[name] = struct{}{}
+	c.profiles.changed(name)
 	if p == nil {
-		delete(c.profiles.derived, name)
 		c.labelProfile(name, c.profiles.stored[name])
-		return
+	} else {
+		c.index.SetProfile(name, p.Labels, origin)
 	}
-	c.profiles.derived[name] = rules
-	c.labelProfile(name, p)
 }
 
 func (c *Calc) setServiceAccount(key model.Key, p *model.Profile) {
-	c.setDerived("ksa."+key.Namespace+"."+key.Name, p, c.profiles.none)
+	c.setDerived("ksa."+key.Namespace+"."+key.Name, p, originServiceAccount)
 }
 
 func (c *Calc) setNamespace(name string, n *model.Namespace) {
 	if n == nil {
 		delete(c.profiles.annotations, name)
-		c.setDerived("kns."+name, nil, nil)
+		c.setDerived("kns."+name, nil, originNone)
 	} else {
 		if len(n.Annotations) == 0 {
 			delete(c.profiles.annotations, name)
 		} else {
 			c.profiles.annotations[name] = maps.Clone(n.Annotations)
 		}
-		c.setDerived("kns."+name, n.Profile(), c.profiles.allow)
+		c.setDerived("kns."+name, n.Profile(), originNamespace)
 	}
 	for id := range c.byNS[name] {
 		c.touch(id)
@@ -135,12 +148,12 @@ func (c *Calc) flushProfiles() {
 			continue
 		}
 		specs := policy.Specs{}
-		o := policy.CompileProfile(name, c.profiles.rules(name), specs)
+		o := policy.CompileProfile(name, c.profileRules(name), specs)
 		c.visited += uint64(len(o.Ingress) + len(o.Egress))
 		c.hold(&s.active, specs, nodes)
 		c.out.put(o, nodes)
 	}
-	clear(c.profiles.dirty)
+	c.profiles.dirty = map[string]struct{}{} // a first flush is large: its map is not kept
 }
 
 // namespaceLabels is a namespace's labels as the namespaceSelector of a pool sees them: its own, and its name.

@@ -7,4 +7,4 @@ type Span struct {
 }
 
 // Has tells whether a node is of the span.
-func (s Span) Has(node string) bool { return s.All || (node != "" && node == s.Node) }
+func (s Span) Has(node string) bool { return node != "" && (s.All || node == s.Node) }

@@ -110,6 +110,10 @@ func Execute(ctx context.Context, root *cobra.Command) int {
 		fmt.Fprintln(root.ErrOrStderr(), "tortie: interrupted")
 		return exitFailed
 	}
+	var ended interface{ ExitCode() int } // a program that a verb ran for the user
+	if errors.As(err, &ended) {
+		return ended.ExitCode()
+	}
 	for _, e := range each(err) {
 		if !errors.Is(e, deniedError{}) {
 			fmt.Fprintln(root.ErrOrStderr(), "tortie: "+strings.ReplaceAll(strings.TrimSpace(e.Error()), "\n", "; "))

@@ -52,8 +52,14 @@ func BenchmarkFirstList(b *testing.B) {
 		ctx, cancel := context.WithCancel(context.Background())
 		out, done := make(chan Batch), make(chan error)
 		go func() { done <- f.Run(ctx, out) }()
-		if batch := <-out; len(batch.Updates) != objects {
-			b.Errorf("%d updates", len(batch.Updates))
+		updates := 0
+		for batch := range out {
+			if updates += len(batch.Updates); batch.InSync {
+				break
+			}
+		}
+		if updates != objects {
+			b.Errorf("%d updates", updates)
 		}
 		cancel()
 		<-done

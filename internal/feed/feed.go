@@ -15,7 +15,8 @@ type Problem struct {
 	Err error // nil: it is well again
 }
 
-// Batch is a step of the stream.
+// Batch is a step of the stream. Until InSync a step may be a part of the first list, with Revision 0: that list comes in
+// portions.
 type Batch struct {
 	Updates  []model.Update
 	Problems []Problem

@@ -194,6 +194,31 @@ func TestFirstListIsOneBatchInSync(t *testing.T) {
 	}
 }
 
+// TestLongFirstListComesInPortions: the reader is in sync with the last of them, and only then.
+func TestLongFirstListComesInPortions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := memStore(t)
+		want := map[model.Key]string{}
+		for i := range 2*portion + 1 {
+			put(t, s, pool(fmt.Sprint(i)), i)
+			want[pool(fmt.Sprint(i))] = fmt.Sprint(i)
+		}
+		f, r := run(t, s)
+		synctest.Wait()
+		r.want(want)
+		_, batches := r.snapshot()
+		for i, b := range batches {
+			last := i == len(batches)-1
+			if len(b.Updates) > portion || b.InSync != last || last != (b.Revision > 0) {
+				t.Errorf("batch %d of %d: %d updates, in sync %v, revision %d", i+1, len(batches), len(b.Updates), b.InSync, b.Revision)
+			}
+		}
+		if len(batches) != 3 || f.Status().Revision != batches[2].Revision {
+			t.Errorf("%d batches, status %+v", len(batches), f.Status())
+		}
+	})
+}
+
 func TestNothingIsGivenBeforeTheStoreWasRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := memStore(t)

@@ -1,19 +1,56 @@
 package feed
 
 import (
+	"encoding/binary"
+
 	"github.com/tortie-net/tortie/internal/model"
 	"github.com/tortie-net/tortie/internal/store"
 )
 
 // memory knows of every object the revision that was given last, so that none ever moves backwards.
 type memory struct {
-	floor store.Revision               // everything up to here was given
-	high  store.Revision               // something of here was given; never below floor
-	seen  map[model.Key]store.Revision // of what exists
+	floor store.Revision // everything up to here was given
+	high  store.Revision // something of here was given; never below floor
+	seen  seen
 }
 
-func newMemory() memory {
-	return memory{seen: map[model.Key]store.Revision{}}
+func newMemory() memory { return memory{seen: seen{}} }
+
+// seen is the revisions of what exists, by kind and then by namespace and name as one text: there may be hundreds of
+// thousands, and the keys themselves often are slices of something larger.
+type seen map[model.Kind]map[string]store.Revision
+
+// appendName appends a key without its kind: the length of the namespace as a varint, the namespace, the name.
+func appendName(b []byte, key model.Key) []byte {
+	b = append(binary.AppendUvarint(b, uint64(len(key.Namespace))), key.Namespace...)
+	return append(b, key.Name...)
+}
+
+// keyOf undoes appendName.
+func keyOf(kind model.Kind, name string) model.Key {
+	length, n := binary.Uvarint([]byte(name))
+	return model.Key{Kind: kind, Namespace: name[n : n+int(length)], Name: name[n+int(length):]}
+}
+
+func (s seen) get(key model.Key) (store.Revision, bool) {
+	var room [128]byte
+	r, ok := s[key.Kind][string(appendName(room[:0], key))]
+	return r, ok
+}
+
+func (s seen) set(key model.Key, r store.Revision) {
+	var room [128]byte
+	of := s[key.Kind]
+	if of == nil {
+		of = map[string]store.Revision{}
+		s[key.Kind] = of
+	}
+	of[string(appendName(room[:0], key))] = r
+}
+
+func (s seen) remove(key model.Key) {
+	var room [128]byte
+	delete(s[key.Kind], string(appendName(room[:0], key)))
 }
 
 // exact says that everything up to the newest that was given was given: only then can a watch be resumed without
@@ -24,16 +61,19 @@ func (m *memory) exact() bool { return m.floor == m.high }
 // is another one than before: then no revision proves that an object is the same, and all are returned.
 func (m *memory) relist(objects []store.Object, revision store.Revision, restored bool) []store.Event {
 	var changes []store.Event
-	listed := make(map[model.Key]store.Revision, len(objects))
+	listed := seen{}
 	for _, o := range objects {
-		listed[o.Key] = o.Revision
-		if known, ok := m.seen[o.Key]; restored || !ok || known != o.Revision {
+		listed.set(o.Key, o.Revision)
+		if known, ok := m.seen.get(o.Key); restored || !ok || known != o.Revision {
 			changes = append(changes, store.Event{Object: o})
 		}
 	}
-	for key := range m.seen {
-		if _, ok := listed[key]; !ok {
-			changes = append(changes, store.Event{Object: store.Object{Key: key, Revision: revision}, Deleted: true})
+	for kind, names := range m.seen {
+		for name := range names {
+			if _, ok := listed[kind][name]; !ok {
+				gone := store.Object{Key: keyOf(kind, name), Revision: revision}
+				changes = append(changes, store.Event{Object: gone, Deleted: true})
+			}
 		}
 	}
 	m.seen, m.floor, m.high = listed, revision, revision
@@ -44,14 +84,14 @@ func (m *memory) relist(objects []store.Object, revision store.Revision, restore
 func (m *memory) follow(batch store.Batch) []store.Event {
 	var changes []store.Event
 	for _, e := range batch.Events {
-		known, exists := m.seen[e.Key]
+		known, exists := m.seen.get(e.Key)
 		if e.Revision <= max(m.floor, known) || (e.Deleted && !exists) {
 			continue
 		}
 		if e.Deleted {
-			delete(m.seen, e.Key)
+			m.seen.remove(e.Key)
 		} else {
-			m.seen[e.Key] = e.Revision
+			m.seen.set(e.Key, e.Revision)
 		}
 		m.high = max(m.high, e.Revision)
 		changes = append(changes, e)

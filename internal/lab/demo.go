@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/tortie-net/tortie/examples"
 	"github.com/tortie-net/tortie/internal/lab/traffic"
@@ -52,11 +53,11 @@ func Demo(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Down(context.WithoutCancel(ctx))) }()
-	sessions, err := l.AwaitBGP(ctx, 15*time.Second)
+	sessions, err := l.AwaitBGP(ctx, bgpPatience)
 	if err != nil {
 		return err
 	}
-	l.say("%d BGP session ends Established", sessions)
+	l.step("%s Established", count(sessions, "BGP session end"))
 	if err := l.settle(ctx, []Expect{{From: "web-1", To: "api-2", Verdict: "allow"}, {From: "visitor", To: "db-1", Verdict: "allow"}, {From: "db-1", To: "web-2", Verdict: "allow"}}); err != nil {
 		return err
 	}
@@ -71,7 +72,7 @@ func Demo(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Fprint(out, text)
+	fmt.Fprint(out, fold(text, columns))
 	if err := l.settle(ctx, afterPolicies); err != nil {
 		return err
 	}
@@ -84,14 +85,14 @@ func Demo(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Fprint(out, text)
+	fmt.Fprint(out, fold(text, columns))
 
 	title("The agent of n2 killed with -9 under standard traffic, then started again")
 	report, err := l.killUnderTraffic(ctx, "n2")
 	if err != nil {
 		return err
 	}
-	l.say("%s", report)
+	l.say("%s", strings.TrimSpace(fold(report.String(), columns)))
 	if !report.Clean() {
 		return errors.New("packets were lost or leaked")
 	}
@@ -99,30 +100,13 @@ func Demo(ctx context.Context, out io.Writer) (err error) {
 	return nil
 }
 
-// settle waits until expectations hold, in every family.
-func (l *Lab) settle(ctx context.Context, expect []Expect) error {
-	for _, e := range expect {
-		if err := l.file.checkExpect(&e); err != nil {
-			return err
-		}
-		for _, family := range []int{4, 6} {
-			if addr, ok := l.address(e.To, family); ok {
-				if err := l.expect(ctx, e, addr); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return nil
-}
-
 // killUnderTraffic runs standard traffic, allowed and denied, through a node whose agent is killed and started again.
 func (l *Lab) killUnderTraffic(ctx context.Context, node string) (traffic.Report, error) {
-	allowed, err := l.pair("web-1", "api-1", false, true)
+	allowed, err := l.pair(4, "web-1", "api-1", false, true)
 	if err != nil {
 		return traffic.Report{}, err
 	}
-	denied, err := l.pair("visitor", "web-2", true, false)
+	denied, err := l.pair(4, "visitor", "web-2", true, false)
 	if err != nil {
 		return traffic.Report{}, err
 	}
@@ -131,32 +115,82 @@ func (l *Lab) killUnderTraffic(ctx context.Context, node string) (traffic.Report
 		return traffic.Report{}, err
 	}
 	fault := func() error {
-		time.Sleep(time.Second)
+		if err := pause(ctx, time.Second); err != nil {
+			return err
+		}
 		if err := l.KillAgent(node); err != nil {
 			return err
 		}
-		time.Sleep(2 * time.Second)
+		if err := pause(ctx, 2*time.Second); err != nil {
+			return err
+		}
 		if err := l.StartAgent(node); err != nil {
 			return err
 		}
 		if err := l.awaitReady(ctx, node); err != nil {
 			return err
 		}
-		if _, err := l.AwaitBGP(ctx, 15*time.Second); err != nil {
+		if _, err := l.AwaitBGP(ctx, bgpPatience); err != nil {
 			return err
 		}
-		time.Sleep(time.Second)
-		return nil
+		return pause(ctx, time.Second)
 	}()
 	report, err := run.Stop()
 	return report, errors.Join(fault, err)
 }
 
-func (l *Lab) pair(a, b string, denyAB, denyBA bool) (p traffic.Pair, err error) {
+// pause waits, but not past the end of ctx.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// pair is two places of the lab as ends of traffic, with what policy says of it.
+func (l *Lab) pair(family int, a, b string, denyAB, denyBA bool) (p traffic.Pair, err error) {
 	p = traffic.Pair{DenyAB: denyAB, DenyBA: denyBA}
-	if p.A, err = l.End(a, 4); err != nil {
+	if p.A, err = l.End(a, family); err != nil {
 		return p, err
 	}
-	p.B, err = l.End(b, 4)
+	p.B, err = l.End(b, family)
 	return p, err
+}
+
+// columns is how wide the demo's output is at most.
+const columns = 100
+
+// fold breaks lines that are wider than width between words, and indents what goes on a little more than the line. A word
+// that is wider stays whole.
+func fold(text string, width int) string {
+	var out strings.Builder
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		if utf8.RuneCountInString(line) <= width {
+			out.WriteString(line + "\n")
+			continue
+		}
+		indent := line[:len(line)-len(strings.TrimLeft(line, " "))]
+		at := 0 // column
+		for i, word := range strings.Fields(line) {
+			n := utf8.RuneCountInString(word)
+			switch {
+			case i == 0:
+				out.WriteString(indent)
+				at = len(indent)
+			case at+1+n > width:
+				out.WriteString("\n    " + indent)
+				at = len(indent) + 4
+			default:
+				out.WriteByte(' ')
+				at++
+			}
+			out.WriteString(word)
+			at += n
+		}
+		out.WriteByte('\n')
+	}
+	return out.String()
 }

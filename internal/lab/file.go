@@ -2,12 +2,13 @@ package lab
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +22,7 @@ type File struct {
 	Routers   []Router   `json:"routers,omitempty"`
 	Nodes     []Node     `json:"nodes"`
 	Objects   []string   `json:"objects,omitempty"` // files, relative to the lab file, or whole YAML documents
-	Workloads []Workload `json:"workloads"`
+	Workloads []Workload `json:"workloads,omitempty"`
 	Expect    []Expect   `json:"expect,omitempty"`
 
 	dir string // where relative paths start
@@ -30,8 +31,8 @@ type File struct {
 // Subnet is a segment that nodes and routers share.
 type Subnet struct {
 	Name  string `json:"name"`
-	CIDR  string `json:"cidr"`            // IPv4
-	CIDR6 string `json:"cidr6,omitempty"` // IPv6
+	CIDR  string `json:"cidr"`            // IPv4, /8 to /29
+	CIDR6 string `json:"cidr6,omitempty"` // IPv6, /8 to /120
 
 	v4, v6 netip.Prefix
 }
@@ -42,11 +43,15 @@ type Router struct {
 	Subnets []string `json:"subnets"`
 }
 
-// Node is a host that runs an agent.
+// Node is a host that runs an agent. Its address is the subnet's tenth and so on, in the file's order; the second and so
+// on where a subnet has no tenth.
 type Node struct {
 	Name   string            `json:"name"`
 	Subnet string            `json:"subnet,omitempty"` // default: the first
-	Labels map[string]string `json:"labels,omitempty"`
+	Labels map[string]string `json:"labels,omitempty"` // of the Node object
+	Ports  []Port            `json:"ports,omitempty"`  // the host listens on them; default: none
+
+	addrs []netip.Prefix // with the subnet's length
 }
 
 // Workload is a pod: an object in the store, and a network namespace that tortie-cni attaches.
@@ -56,11 +61,11 @@ type Workload struct {
 	Node           string            `json:"node"`
 	Labels         map[string]string `json:"labels,omitempty"`
 	Annotations    map[string]string `json:"annotations,omitempty"`
-	ServiceAccount string            `json:"serviceAccount,omitempty"`
-	Ports          []Port            `json:"ports,omitempty"` // it listens on them; default: TCP 8080
+	ServiceAccount string            `json:"serviceAccount,omitempty"` // default: default
+	Ports          []Port            `json:"ports,omitempty"`          // it listens on them; default: TCP 8080, named http
 }
 
-// Port is a port that a workload declares and listens on.
+// Port is a port that a workload declares and listens on, or that a node listens on.
 type Port struct {
 	Name     string `json:"name,omitempty"`
 	Protocol string `json:"protocol,omitempty"` // TCP (default) or UDP
@@ -69,175 +74,167 @@ type Port struct {
 
 // Expect is what must hold, shown by real packets.
 type Expect struct {
-	From     string `json:"from"`
-	To       string `json:"to"`
+	From     string `json:"from"`               // a workload, node or router
+	To       string `json:"to"`                 // a workload, node or router, or an address
 	Port     int    `json:"port,omitempty"`     // default: the target's first
-	Protocol string `json:"protocol,omitempty"` // TCP (default), UDP or ICMP
+	Protocol string `json:"protocol,omitempty"` // TCP, UDP or ICMP; default: that of the port, ICMP to what has no port
 	Verdict  string `json:"verdict"`            // allow or deny
 	Family   int    `json:"family,omitempty"`   // 4 or 6; default: every family that both have
-	Within   string `json:"within,omitempty"`   // how long it may take to come true, default 5s
+	Within   string `json:"within,omitempty"`   // how long it may take to come true, up to 1m; default 5s
 
 	within time.Duration
+	addr   netip.Addr // of To, where it is an address
 }
 
 var nameRule = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
 
-// ReadFile reads and checks a lab file. Errors name the place and what is allowed.
+// ReadFile reads and checks a lab file. Errors name the line where it can be told, the place and what is allowed.
 func ReadFile(path string) (*File, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("lab file: %w", err)
 	}
-	dir := "."
-	if i := strings.LastIndexByte(path, '/'); i >= 0 {
-		dir = path[:i]
-	}
-	return ParseFile(raw, path, dir)
+	return ParseFile(raw, path, filepath.Dir(path))
 }
 
 // ParseFile is ReadFile on bytes; dir is where relative paths start.
 func ParseFile(raw []byte, name, dir string) (*File, error) {
 	var f File
-	if err := yaml.UnmarshalStrict(bytes.TrimSpace(raw), &f); err != nil {
-		return nil, fmt.Errorf("lab file %s: %w", name, err)
+	if len(bytes.TrimSpace(raw)) == 0 {
+		return nil, fmt.Errorf("lab file %s: it is empty", name)
+	}
+	if err := yaml.UnmarshalStrict(raw, &f); err != nil {
+		return nil, fmt.Errorf("lab file %s: %w", name, unreadable(raw, err))
 	}
 	f.dir = dir
-	if err := f.check(); err != nil {
-		return nil, fmt.Errorf("lab file %s: %w", name, err)
+	mistakes := append(f.check(), f.missingObjects()...)
+	var errs []error
+	for _, m := range mistakes {
+		errs = append(errs, fmt.Errorf("lab file %s: %s%s", name, lineOf(raw, m.token), m.text))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	return &f, nil
 }
 
-func (f *File) check() error {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	names := map[string]string{}
-	name := func(what, n string) {
-		if !nameRule.MatchString(n) {
-			bad("%s name %q: allowed are 1 to 32 of a-z, 0-9 and -", what, n)
+var (
+	unknownField = regexp.MustCompile(`unknown field "([^"]*)"`)
+	twiceField   = regexp.MustCompile(`key "([^"]*)" already set in map`)
+	yamlLine     = regexp.MustCompile(`yaml: (?:unmarshal errors:\s*)?line (\d+): (.*)`)
+)
+
+// unreadable puts what the YAML and JSON decoders say into words of the file.
+func unreadable(raw []byte, err error) error {
+	var kind *json.UnmarshalTypeError
+	text := err.Error()
+	switch {
+	case errors.As(err, &kind):
+		want := map[string]string{"int": "a number", "string": "text", "slice": "a list", "map": "a mapping", "struct": "a mapping"}[kind.Type.Kind().String()]
+		return fmt.Errorf("%s: %s found, must be %s", kind.Field, kind.Value, want)
+	case unknownField.MatchString(text):
+		field := unknownField.FindStringSubmatch(text)[1]
+		return fmt.Errorf("%sfield %q is unknown", lineOf(raw, field), field)
+	case twiceField.MatchString(text):
+		m := yamlLine.FindStringSubmatch(strings.ReplaceAll(text, "\n", " "))
+		line := ""
+		if m != nil {
+			line = "line " + m[1] + ": "
 		}
-		if other, ok := names[n]; ok {
-			bad("%s %q: a %s has that name already", what, n, other)
-		}
-		names[n] = what
+		return fmt.Errorf("%sfield %q is there twice", line, twiceField.FindStringSubmatch(text)[1])
+	case yamlLine.MatchString(text):
+		m := yamlLine.FindStringSubmatch(text)
+		return fmt.Errorf("line %s: not YAML: %s", m[1], m[2])
 	}
-	if !nameRule.MatchString(f.Name) {
-		bad("name %q: allowed are 1 to 32 of a-z, 0-9 and -", f.Name)
-	}
-	if len(f.Subnets) == 0 {
-		bad("subnets: at least one is needed")
-	}
-	for i := range f.Subnets {
-		s := &f.Subnets[i]
-		name("subnet", s.Name)
-		var err error
-		if s.v4, err = netip.ParsePrefix(s.CIDR); err != nil || !s.v4.Addr().Is4() || s.v4.Bits() > 29 {
-			bad("subnet %q: cidr %q: must be an IPv4 prefix of at most /29", s.Name, s.CIDR)
-		}
-		if s.CIDR6 != "" {
-			if s.v6, err = netip.ParsePrefix(s.CIDR6); err != nil || !s.v6.Addr().Is6() || s.v6.Bits() > 120 {
-				bad("subnet %q: cidr6 %q: must be an IPv6 prefix of at most /120", s.Name, s.CIDR6)
-			}
-		}
-		s.v4, s.v6 = s.v4.Masked(), s.v6.Masked()
-	}
-	for _, r := range f.Routers {
-		name("router", r.Name)
-		for _, s := range r.Subnets {
-			if f.subnet(s) == nil {
-				bad("router %q: subnet %q is not among the subnets", r.Name, s)
-			}
-		}
-	}
-	if len(f.Nodes) == 0 {
-		bad("nodes: at least one is needed")
-	}
-	for i := range f.Nodes {
-		n := &f.Nodes[i]
-		name("node", n.Name)
-		if n.Subnet == "" && len(f.Subnets) > 0 {
-			n.Subnet = f.Subnets[0].Name
-		}
-		if f.subnet(n.Subnet) == nil {
-			bad("node %q: subnet %q is not among the subnets", n.Name, n.Subnet)
-		}
-	}
-	for i := range f.Workloads {
-		w := &f.Workloads[i]
-		name("workload", w.Name)
-		if w.Namespace == "" {
-			w.Namespace = "default"
-		}
-		if !slices.ContainsFunc(f.Nodes, func(n Node) bool { return n.Name == w.Node }) {
-			bad("workload %q: node %q is not among the nodes", w.Name, w.Node)
-		}
-		if len(w.Ports) == 0 {
-			w.Ports = []Port{{Name: "http", Protocol: "TCP", Port: 8080}}
-		}
-		for j := range w.Ports {
-			p := &w.Ports[j]
-			p.Protocol = strings.ToUpper(p.Protocol)
-			if p.Protocol == "" {
-				p.Protocol = "TCP"
-			}
-			if p.Protocol != "TCP" && p.Protocol != "UDP" {
-				bad("workload %q: port %d: protocol %q: allowed are TCP and UDP", w.Name, p.Port, p.Protocol)
-			}
-			if p.Port < 1 || p.Port > 65535 {
-				bad("workload %q: port %d: allowed are 1 to 65535", w.Name, p.Port)
-			}
-		}
-	}
-	for i := range f.Expect {
-		if err := f.checkExpect(&f.Expect[i]); err != nil {
-			bad("expect %d: %w", i+1, err)
-		}
-	}
-	return errors.Join(errs...)
+	return err
 }
 
-func (f *File) checkExpect(e *Expect) error {
-	to := f.workload(e.To)
-	switch {
-	case f.workload(e.From) == nil:
-		return fmt.Errorf("from %q: not among the workloads", e.From)
-	case to == nil:
-		return fmt.Errorf("to %q: not among the workloads", e.To)
-	case e.Verdict != "allow" && e.Verdict != "deny":
-		return fmt.Errorf("verdict %q: allowed are allow and deny", e.Verdict)
-	case e.Family != 0 && e.Family != 4 && e.Family != 6:
-		return fmt.Errorf("family %d: allowed are 4 and 6", e.Family)
+// lineOf is "line N: " where exactly one line of a text has a word, else nothing: a wrong place would be worse than none.
+func lineOf(raw []byte, word string) string {
+	if word == "" {
+		return ""
 	}
-	e.Protocol = strings.ToUpper(e.Protocol)
-	switch e.Protocol {
-	case "":
-		e.Protocol = "TCP"
-		if e.Port == 0 {
-			e.Protocol, e.Port = to.Ports[0].Protocol, to.Ports[0].Port
+	found := 0
+	for i, line := range strings.Split(string(raw), "\n") {
+		if hasWord(line, word) {
+			if found != 0 {
+				return ""
+			}
+			found = i + 1
 		}
-	case "TCP", "UDP":
-		if e.Port == 0 {
-			e.Port = to.Ports[0].Port
-		}
-	case "ICMP":
-	default:
-		return fmt.Errorf("protocol %q: allowed are TCP, UDP and ICMP", e.Protocol)
 	}
-	e.within = 5 * time.Second
-	if e.Within != "" {
-		d, err := time.ParseDuration(e.Within)
-		if err != nil || d <= 0 || d > time.Minute {
-			return fmt.Errorf("within %q: must be a duration up to 1m, as 2s", e.Within)
-		}
-		e.within = d
+	if found == 0 {
+		return ""
 	}
-	return nil
+	return fmt.Sprintf("line %d: ", found)
+}
+
+// hasWord tells whether a line has a word that does not go on at either side.
+func hasWord(line, word string) bool {
+	goesOn := func(s string, at int) bool {
+		if at < 0 || at >= len(s) {
+			return false
+		}
+		c := s[at]
+		return c == '-' || c == '_' || c == '.' || c == '/' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+	}
+	for start := 0; ; {
+		i := strings.Index(line[start:], word)
+		if i < 0 {
+			return false
+		}
+		i += start
+		if !goesOn(line, i-1) && !goesOn(line, i+len(word)) {
+			return true
+		}
+		start = i + 1
+	}
+}
+
+// missingObjects are the files of objects that are not there.
+func (f *File) missingObjects() []mistake {
+	var all []mistake
+	for _, o := range f.Objects {
+		if strings.Contains(o, "\n") {
+			continue
+		}
+		if _, err := os.Stat(f.path(o)); err != nil {
+			all = append(all, mistake{o, fmt.Sprintf("objects: %v", err)})
+		}
+	}
+	return all
+}
+
+// path is where a relative path of the file leads.
+func (f *File) path(p string) string {
+	if filepath.IsAbs(p) {
+		return p
+	}
+	return filepath.Join(f.dir, p)
 }
 
 func (f *File) subnet(name string) *Subnet {
 	for i := range f.Subnets {
 		if f.Subnets[i].Name == name {
 			return &f.Subnets[i]
+		}
+	}
+	return nil
+}
+
+func (f *File) router(name string) *Router {
+	for i := range f.Routers {
+		if f.Routers[i].Name == name {
+			return &f.Routers[i]
+		}
+	}
+	return nil
+}
+
+func (f *File) node(name string) *Node {
+	for i := range f.Nodes {
+		if f.Nodes[i].Name == name {
+			return &f.Nodes[i]
 		}
 	}
 	return nil

@@ -24,6 +24,10 @@ func (p processes) logFile(name string) string { return filepath.Join(p.dir, nam
 
 // start runs a program, in a namespace where one is given.
 func (p processes) start(name string, ns *kernel.Namespace, env []string, argv ...string) error {
+	return p.startWith(name, ns, &syscall.SysProcAttr{Setsid: true}, env, argv...)
+}
+
+func (p processes) startWith(name string, ns *kernel.Namespace, attr *syscall.SysProcAttr, env []string, argv ...string) error {
 	if err := os.MkdirAll(p.dir, 0o700); err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
 	}
@@ -35,7 +39,7 @@ func (p processes) start(name string, ns *kernel.Namespace, env []string, argv .
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = append(os.Environ(), env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.SysProcAttr = attr
 	run := func() error { return cmd.Start() }
 	if ns != nil {
 		err = ns.Do(run)
@@ -122,10 +126,20 @@ func (p processes) tail(name string) string {
 		return ""
 	}
 	lines := strings.Split(strings.TrimSpace(string(raw)), "\n")
-	return strings.Join(lines[max(0, len(lines)-5):], "\n")
+	return strings.Join(lines[max(0, len(lines)-tails):], "\n")
 }
 
-// until asks again and again until a condition holds or time runs out; the last reason is the error.
+// tails is how many lines of a log go into an error.
+const tails = 5
+
+// fatalError is a reason that no waiting mends.
+type fatalError struct{ error }
+
+func (e fatalError) Unwrap() error { return e.error }
+
+func fatal(err error) error { return fatalError{err} }
+
+// until asks again and again until a condition holds, time runs out or the reason is fatal; the last reason is the error.
 func until(ctx context.Context, limit time.Duration, what string, ok func() error) error {
 	end := time.Now().Add(limit)
 	for {
@@ -133,12 +147,16 @@ func until(ctx context.Context, limit time.Duration, what string, ok func() erro
 		if err == nil {
 			return nil
 		}
+		var final fatalError
+		if errors.As(err, &final) {
+			return fmt.Errorf("%s: %w", what, err)
+		}
 		if time.Now().After(end) {
 			return fmt.Errorf("%s: not within %s: %w", what, limit, err)
 		}
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return ctx.Err()
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/tortie-net/tortie/internal/kernel"
 )
@@ -13,7 +14,9 @@ import (
 // topology is the namespaces of a lab, open, by name. Every subnet has one with a bridge in it; routers, nodes and
 // workloads have one each.
 type topology struct {
-	dir  string // where they are bound
+	dir string // where they are bound
+
+	mu   sync.Mutex
 	open map[string]*kernel.Namespace
 }
 
@@ -27,12 +30,16 @@ func (t *topology) make(name string) (*kernel.Namespace, error) {
 	if err != nil {
 		return nil, err
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.open[name] = ns
 	return ns, nil
 }
 
 // get opens a namespace that was made before.
 func (t *topology) get(name string) (*kernel.Namespace, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if ns := t.open[name]; ns != nil {
 		return ns, nil
 	}
@@ -47,6 +54,8 @@ func (t *topology) get(name string) (*kernel.Namespace, error) {
 func (t *topology) path(name string) string { return filepath.Join(t.dir, name) }
 
 func (t *topology) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	for _, ns := range t.open {
 		_ = ns.Close()
 	}
@@ -87,7 +96,7 @@ func nth(a netip.Addr, n int) netip.Addr {
 func (t *topology) build(f *File) error {
 	for i := range f.Subnets {
 		s := &f.Subnets[i]
-		ns, err := t.make("subnet-" + s.Name)
+		ns, err := t.make("subnet." + s.Name)
 		if err != nil {
 			return err
 		}
@@ -106,7 +115,8 @@ func (t *topology) build(f *File) error {
 			return err
 		}
 		for i, name := range r.Subnets {
-			if err := t.join(ns, r.Name, fmt.Sprintf("eth%d", i), f.subnet(name), 1); err != nil {
+			s := f.subnet(name)
+			if err := t.join(ns, r.Name, fmt.Sprintf("eth%d", i), s, s.addresses(1)); err != nil {
 				return fmt.Errorf("router %s: %w", r.Name, err)
 			}
 		}
@@ -114,20 +124,15 @@ func (t *topology) build(f *File) error {
 			return fmt.Errorf("router %s: %w", r.Name, err)
 		}
 	}
-	next := map[string]int{}
 	for _, n := range f.Nodes {
 		ns, err := t.make(n.Name)
 		if err != nil {
 			return err
 		}
 		s := f.subnet(n.Subnet)
-		if next[s.Name] == 0 {
-			next[s.Name] = 10
-		}
-		if err := t.join(ns, n.Name, "eth0", s, next[s.Name]); err != nil {
+		if err := t.join(ns, n.Name, "eth0", s, n.addrs); err != nil {
 			return fmt.Errorf("node %s: %w", n.Name, err)
 		}
-		next[s.Name]++
 		if f.routed(s.Name) {
 			if err := defaultRoutes(ns, s); err != nil {
 				return fmt.Errorf("node %s: %w", n.Name, err)
@@ -148,15 +153,16 @@ func (f *File) routed(subnet string) bool {
 	return false
 }
 
-// join gives a namespace an interface in a subnet, with the subnet's n-th address.
-func (t *topology) join(ns *kernel.Namespace, name, iface string, s *Subnet, n int) error {
-	bridge, err := t.get("subnet-" + s.Name)
+// join gives a namespace an interface in a subnet, with addresses.
+func (t *topology) join(ns *kernel.Namespace, name, iface string, s *Subnet, addrs []netip.Prefix) error {
+	bridge, err := t.get("subnet." + s.Name)
 	if err != nil {
 		return err
 	}
-	port := fmt.Sprintf("p%d-%s", n, name)
+	port := "p." + name // of the bridge; the address keeps long names apart
 	if len(port) > 15 {
-		port = port[:15]
+		host := addrs[0].Addr().As4()
+		port = fmt.Sprintf("p.%.6s-%02x%02x%02x", name, host[1], host[2], host[3])
 	}
 	if err := withHandle(bridge, func(h *kernel.Handle) error {
 		if err := h.AddVeth(kernel.Veth{Name: port, PeerName: iface, PeerNamespace: ns}); err != nil {
@@ -175,7 +181,7 @@ func (t *topology) join(ns *kernel.Namespace, name, iface string, s *Subnet, n i
 		}
 	}
 	return withHandle(ns, func(h *kernel.Handle) error {
-		for _, p := range s.addresses(n) {
+		for _, p := range addrs {
 			if err := h.AddAddress(iface, p); err != nil {
 				return err
 			}

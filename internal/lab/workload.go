@@ -22,10 +22,10 @@ type attached struct {
 }
 
 // cniConfig is the network configuration that the lab uses, as a runtime would read it from a file.
-func cniConfig(socket string, ipv6 bool) []byte {
+func cniConfig(socket string, ipv4, ipv6 bool) []byte {
 	conf := map[string]any{
 		"cniVersion": "1.1.0", "name": "tortie", "type": "tortie-cni", "socket": socket,
-		"ipam": map[string]any{"type": "tortie-ipam", "assign_ipv4": "true", "assign_ipv6": fmt.Sprint(ipv6)},
+		"ipam": map[string]any{"type": "tortie-ipam", "assign_ipv4": fmt.Sprint(ipv4), "assign_ipv6": fmt.Sprint(ipv6)},
 	}
 	raw, err := json.Marshal(conf)
 	if err != nil {
@@ -44,12 +44,17 @@ func (l *Lab) cni(ctx context.Context, command string, w *Workload) ([]byte, err
 	}
 	cmd := exec.CommandContext(ctx, l.plugin)
 	cmd.Env = append(os.Environ(), env...)
-	cmd.Stdin = bytes.NewReader(cniConfig(l.cniSocket(w.Node), l.dual()))
+	cmd.Stdin = bytes.NewReader(cniConfig(l.cniSocket(w.Node), l.ipv4, l.ipv6))
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("tortie-cni %s for %s: %s", command, w.Name, strings.TrimSpace(string(out)+stderr.String()))
+		var line bytes.Buffer
+		if json.Compact(&line, out) != nil {
+			line.Reset()
+			line.Write(out)
+		}
+		return nil, fmt.Errorf("tortie-cni %s for %s: %s", command, w.Name, strings.TrimSpace(line.String()+stderr.String()))
 	}
 	return out, nil
 }

@@ -24,28 +24,28 @@ func (x *Index) extent(side Side, q selector.Requirement) int {
 	n := 0
 	if q.Values == nil {
 		if k, ok := x.table.keyID[q.Key]; ok {
-			n = int(x.table.keys[k].stated) + x.table.keys[k].pairs.len()
+			n = int(x.table.keys.At(k).stated) + x.sets.len(x.table.keys.At(k).pairs)
 		}
 		return n
 	}
 	x.pairsOf(q, func(pair uint32) {
-		p := &x.table.pairs[pair]
+		p := x.table.pairs.At(pair)
 		if side == Subjects {
-			n += size(x.local[pair])
+			n += x.sets.len(x.local[pair])
 		} else {
-			n += p.items.len()
+			n += x.sets.len(p.items)
 		}
-		p.profiles.each(func(id uint32) { n += size(x.membersOf(side, id)) })
+		x.sets.each(p.profiles, func(id uint32) { n += x.sets.len(x.membersOf(side, id)) })
 	})
 	return n
 }
 
-// membersOf is the items of a side that name a profile; nil: none.
-func (x *Index) membersOf(side Side, profile uint32) *idSet {
+// membersOf is the items of a side that name a profile.
+func (x *Index) membersOf(side Side, profile uint32) idSet {
 	if side == Subjects {
 		return x.localOf[profile]
 	}
-	return &x.profiles[profile].members
+	return x.profiles.At(profile).members
 }
 
 // pairsOf calls f for each known pair that fulfils a requirement.
@@ -55,11 +55,11 @@ func (x *Index) pairsOf(q selector.Requirement, f func(pair uint32)) {
 		return
 	}
 	if q.Values == nil {
-		x.table.keys[k].pairs.each(f)
+		x.sets.each(x.table.keys.At(k).pairs, f)
 		return
 	}
 	for _, value := range q.Values {
-		if pair, ok := x.table.pairID[pairText{k, value}]; ok {
+		if pair, ok := x.table.findPair(k, value); ok {
 			f(pair)
 		}
 	}
@@ -69,29 +69,25 @@ func (x *Index) pairsOf(q selector.Requirement, f func(pair uint32)) {
 // may come twice, once for its own label and once for an inherited one.
 func (x *Index) candidates(r *registered, f func(ItemID, *item)) {
 	best, found := x.rarest(r, func(q selector.Requirement) int { return x.extent(r.side, q) })
-	visit := func(id uint32) { f(ItemID(id), x.items[id]) }
+	visit := func(id uint32) { f(ItemID(id), x.items.At(id)) }
 	if found {
 		x.pairsOf(best, func(pair uint32) {
-			p := &x.table.pairs[pair]
+			p := x.table.pairs.At(pair)
 			if r.side == Members {
-				p.items.each(visit)
-			} else if s := x.local[pair]; s != nil {
-				s.each(visit)
+				x.sets.each(p.items, visit)
+			} else {
+				x.sets.each(x.local[pair], visit)
 			}
-			p.profiles.each(func(id uint32) {
-				if s := x.membersOf(r.side, id); s != nil {
-					s.each(visit)
-				}
-			})
+			x.sets.each(p.profiles, func(id uint32) { x.sets.each(x.membersOf(r.side, id), visit) })
 		})
 		return
 	}
 	if r.side == Subjects {
-		x.subjects.each(visit)
+		x.sets.each(x.subjects, visit)
 		return
 	}
-	for id, it := range x.items {
-		if it != nil {
+	for id := range x.items.Len() {
+		if it := x.items.At(id); it.known {
 			f(ItemID(id), it)
 		}
 	}

@@ -1,114 +1,125 @@
 package index
 
-import "slices"
+import (
+	"slices"
 
-// idSet is a set of small numbers. Most have one element, a few have all of them: one element is stored inline, up to
-// maxList in a sorted slice, more in a map.
-type idSet struct {
-	one  uint32
-	n    uint32
-	more *overflow
-}
+	"github.com/tortie-net/tortie/internal/calc/slab"
+)
+
+// idSet is a set of small numbers in four bytes: empty (0), one number (odd), or the place in idSets of more (even). It
+// is the caller's to keep, and only idSets can read it. Numbers are below 2^31.
+type idSet uint32
+
+// idSets holds the sets that have more than one element: up to maxList in a sorted slice, more in a bigSet.
+type idSets struct{ many slab.Of[overflow] }
 
 type overflow struct {
 	list []uint32
-	set  map[uint32]struct{}
+	big  *bigSet // set: list is not used
 }
 
 const maxList = 64
 
-func (s *idSet) len() int { return int(s.n) }
+func single(id uint32) idSet           { return idSet(id<<1 | 1) }
+func (s idSet) isSingle() bool         { return s&1 == 1 }
+func (s idSet) id() uint32             { return uint32(s >> 1) }
+func (p *idSets) of(s idSet) *overflow { return p.many.At(uint32(s>>1) - 1) }
+
+func (p *idSets) len(s idSet) int {
+	switch {
+	case s == 0:
+		return 0
+	case s.isSingle():
+		return 1
+	}
+	if o := p.of(s); o.big == nil {
+		return len(o.list)
+	} else {
+		return o.big.n
+	}
+}
 
 // add puts an element in; adding what is there changes nothing.
-func (s *idSet) add(id uint32) {
+func (p *idSets) add(s *idSet, id uint32) {
 	switch {
-	case s.n == 0:
-		s.one, s.n = id, 1
+	case *s == 0:
+		*s = single(id)
 		return
-	case s.more == nil:
-		if s.one == id {
-			return
+	case s.isSingle():
+		if one := s.id(); one != id {
+			n := p.many.New()
+			p.many.At(n).list = []uint32{min(one, id), max(one, id)}
+			*s = idSet((n + 1) << 1)
 		}
-		s.more = &overflow{list: []uint32{min(s.one, id), max(s.one, id)}}
-		s.n = 2
-		return
-	case s.more.set != nil:
-		s.more.set[id] = struct{}{}
-		s.n = uint32(len(s.more.set))
 		return
 	}
-	at, found := slices.BinarySearch(s.more.list, id)
+	o := p.of(*s)
+	if o.big != nil {
+		o.big.add(id)
+		return
+	}
+	at, found := slices.BinarySearch(o.list, id)
 	if found {
 		return
 	}
-	if len(s.more.list) < maxList {
-		s.more.list = slices.Insert(s.more.list, at, id)
-		s.n++
+	if len(o.list) < maxList {
+		o.list = slices.Insert(o.list, at, id)
 		return
 	}
-	s.more.set = make(map[uint32]struct{}, 2*maxList)
-	for _, v := range s.more.list {
-		s.more.set[v] = struct{}{}
+	o.big = &bigSet{}
+	for _, v := range o.list {
+		o.big.add(v)
 	}
-	s.more.list = nil
-	s.more.set[id] = struct{}{}
-	s.n = uint32(len(s.more.set))
+	o.list = nil
+	o.big.add(id)
 }
 
 // remove takes an element out; removing what is not there changes nothing.
-func (s *idSet) remove(id uint32) {
+func (p *idSets) remove(s *idSet, id uint32) {
 	switch {
-	case s.n == 0:
+	case *s == 0:
 		return
-	case s.more == nil:
-		if s.one == id {
-			s.n = 0
-		}
-		return
-	case s.more.set != nil:
-		delete(s.more.set, id)
-		s.n = uint32(len(s.more.set))
-		if s.n <= maxList/4 {
-			list := make([]uint32, 0, s.n)
-			for v := range s.more.set {
-				list = append(list, v)
-			}
-			slices.Sort(list)
-			s.more.list, s.more.set = list, nil
-			s.shrink()
+	case s.isSingle():
+		if s.id() == id {
+			*s = 0
 		}
 		return
 	}
-	if at, found := slices.BinarySearch(s.more.list, id); found {
-		s.more.list = slices.Delete(s.more.list, at, at+1)
-		s.n--
-		s.shrink()
+	o := p.of(*s)
+	if o.big != nil {
+		o.big.remove(id)
+		if o.big.n <= maxList/4 {
+			list := make([]uint32, 0, o.big.n)
+			o.big.each(func(v uint32) { list = append(list, v) })
+			o.list, o.big = list, nil
+		}
+		return
+	}
+	if at, found := slices.BinarySearch(o.list, id); found {
+		o.list = slices.Delete(o.list, at, at+1)
+		if len(o.list) == 1 {
+			one := o.list[0]
+			p.many.Free(uint32(*s>>1) - 1)
+			*s = single(one)
+		}
 	}
 }
 
-// shrink goes back to the inline form.
-func (s *idSet) shrink() {
-	if s.n <= 1 {
-		if s.n == 1 {
-			s.one = s.more.list[0]
-		}
-		s.more = nil
-	}
-}
-
-// each calls f for every element, in no particular order.
-func (s *idSet) each(f func(uint32)) {
+// each calls f for every element, in order.
+func (p *idSets) each(s idSet, f func(uint32)) {
 	switch {
-	case s.n == 0:
-	case s.more == nil:
-		f(s.one)
-	case s.more.set != nil:
-		for v := range s.more.set {
-			f(v)
-		}
-	default:
-		for _, v := range s.more.list {
-			f(v)
-		}
+	case s == 0:
+		return
+	case s.isSingle():
+		f(s.id())
+		return
+	}
+	o := p.of(s)
+	if o.big != nil {
+		o.big.each(f)
+		return
+	}
+	for _, v := range o.list {
+		f(v)
 	}
 }

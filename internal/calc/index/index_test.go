@@ -2,6 +2,7 @@ package index
 
 import (
 	"fmt"
+	"math"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -31,6 +32,8 @@ func TestIndexFollowsItsDefinition(t *testing.T) {
 			}
 			delete(matched, pair{s, i})
 		}, &visited)
+
+		x.round = math.MaxUint32 - rapid.Uint32Range(0, 500).Draw(t, "evaluations until the count starts over")
 
 		labels := func() map[string]string {
 			m := map[string]string{}
@@ -83,7 +86,7 @@ func TestIndexFollowsItsDefinition(t *testing.T) {
 				name := rapid.SampledFrom([]string{"p", "q"}).Draw(t, "profile")
 				if rapid.Bool().Draw(t, "defined") {
 					profiles[name] = labels()
-					x.SetProfile(name, profiles[name])
+					x.SetProfile(name, profiles[name], 1)
 				} else {
 					delete(profiles, name)
 					x.DropProfile(name)
@@ -136,7 +139,7 @@ func TestIndexFollowsItsDefinition(t *testing.T) {
 		for _, id := range selectors {
 			x.Release(id)
 		}
-		if n := len(x.table.pairID) + len(x.table.keyID) + len(x.byName) + len(x.local) + len(x.localOf); n > 0 {
+		if n := x.table.byText.Len() + len(x.table.keyID) + x.byName.Len() + x.byText.Len() + len(x.several) + len(x.local) + len(x.localOf); n > 0 {
 			t.Fatalf("%d labels or profiles are kept of what is gone", n)
 		}
 	})

@@ -1,133 +1,122 @@
 package index
 
 import (
-	"cmp"
 	"slices"
+
+	"github.com/tortie-net/tortie/internal/calc/slab"
 )
-
-// label is one key=value, by the numbers that table gave them.
-type label struct{ key, pair uint32 }
-
-// pairText identifies a pair in the table.
-type pairText struct {
-	key   uint32
-	value string
-}
 
 // pairRecord is one key=value that somebody states or requires, with who states it.
 type pairRecord struct {
-	key      uint32
-	refs     uint32 // labels and anchors that use it
-	value    string
-	items    idSet // items that state it themselves
-	profiles idSet // profiles that hand it down
+	value     string
+	key       uint32
+	refs      uint32   // labels and anchors that use it
+	items     idSet    // items that state it themselves
+	profiles  idSet    // profiles that hand it down
+	selectors [2]idSet // by side: filed under it
 }
 
 // keyRecord is one label key, with the pairs of it.
 type keyRecord struct {
-	name   string
-	refs   uint32 // pairs and anchors that use it
-	stated uint32 // items that state it themselves
-	pairs  idSet
+	name      string
+	refs      uint32 // pairs and anchors that use it
+	stated    uint32 // items that state it themselves
+	pairs     idSet
+	selectors [2]idSet // by side: filed under it
 }
 
-// table numbers label keys and pairs, so that a label takes eight bytes wherever it occurs.
+// table numbers label keys and pairs, so that a label takes four bytes wherever it occurs.
 type table struct {
-	keyID     map[string]uint32
-	keys      []keyRecord
-	freeKeys  []uint32
-	pairID    map[pairText]uint32
-	pairs     []pairRecord
-	freePairs []uint32
+	sets   *idSets
+	keyID  map[string]uint32
+	keys   slab.Of[keyRecord]
+	hash   slab.Hash
+	byText slab.Table // pairs by key and value
+	pairs  slab.Of[pairRecord]
 }
 
-func newTable() *table {
-	return &table{keyID: map[string]uint32{}, pairID: map[pairText]uint32{}}
+func newTable(sets *idSets) *table {
+	return &table{sets: sets, keyID: map[string]uint32{}, hash: slab.NewHash()}
 }
 
 func (t *table) acquireKey(name string) uint32 {
 	id, ok := t.keyID[name]
 	if !ok {
-		if n := len(t.freeKeys); n > 0 {
-			id, t.freeKeys = t.freeKeys[n-1], t.freeKeys[:n-1]
-		} else {
-			id = uint32(len(t.keys))
-			t.keys = append(t.keys, keyRecord{})
-		}
-		t.keys[id] = keyRecord{name: name}
+		id = t.keys.New()
+		t.keys.At(id).name = name
 		t.keyID[name] = id
 	}
-	t.keys[id].refs++
+	t.keys.At(id).refs++
 	return id
 }
 
 func (t *table) releaseKey(id uint32) {
-	k := &t.keys[id]
+	k := t.keys.At(id)
 	if k.refs--; k.refs == 0 {
 		delete(t.keyID, k.name)
-		*k = keyRecord{}
-		t.freeKeys = append(t.freeKeys, id)
+		t.keys.Free(id)
 	}
 }
 
-func (t *table) acquirePair(key, value string) label {
-	if k, ok := t.keyID[key]; ok {
-		if id, ok := t.pairID[pairText{k, value}]; ok {
-			t.pairs[id].refs++
-			return label{k, id}
+func (t *table) pairHash(key uint32, value string) uint64 {
+	return slab.Join(t.hash.String(value), uint64(key))
+}
+
+func (t *table) findPair(key uint32, value string) (uint32, bool) {
+	return t.byText.Find(t.pairHash(key, value), func(id uint32) bool {
+		p := t.pairs.At(id)
+		return p.key == key && p.value == value
+	})
+}
+
+func (t *table) acquirePair(key, value string) uint32 {
+	k, known := t.keyID[key]
+	if known {
+		if id, ok := t.findPair(k, value); ok {
+			t.pairs.At(id).refs++
+			return id
 		}
 	}
-	k := t.acquireKey(key)
-	var id uint32
-	if n := len(t.freePairs); n > 0 {
-		id, t.freePairs = t.freePairs[n-1], t.freePairs[:n-1]
-	} else {
-		id = uint32(len(t.pairs))
-		t.pairs = append(t.pairs, pairRecord{})
-	}
-	t.pairs[id] = pairRecord{key: k, value: value, refs: 1}
-	t.pairID[pairText{k, value}] = id
-	t.keys[k].pairs.add(id)
-	return label{k, id}
+	k = t.acquireKey(key)
+	id := t.pairs.New()
+	*t.pairs.At(id) = pairRecord{key: k, value: value, refs: 1}
+	t.byText.Insert(t.pairHash(k, value), id)
+	t.sets.add(&t.keys.At(k).pairs, id)
+	return id
 }
 
 func (t *table) releasePair(id uint32) {
-	p := &t.pairs[id]
+	p := t.pairs.At(id)
 	if p.refs--; p.refs > 0 {
 		return
 	}
 	key := p.key
-	delete(t.pairID, pairText{key, p.value})
-	t.keys[key].pairs.remove(id)
-	*p = pairRecord{}
-	t.freePairs = append(t.freePairs, id)
+	t.byText.Remove(t.pairHash(key, p.value), id)
+	t.sets.remove(&t.keys.At(key).pairs, id)
+	t.pairs.Free(id)
 	t.releaseKey(key)
 }
 
-// acquireAll numbers a whole set of labels, sorted.
-func (t *table) acquireAll(labels map[string]string) []label {
-	if len(labels) == 0 {
-		return nil
-	}
-	out := make([]label, 0, len(labels))
+// acquireAll appends the numbers of a whole set of labels, sorted, to an empty list.
+func (t *table) acquireAll(list []uint32, labels map[string]string) []uint32 {
 	for k, v := range labels {
-		out = append(out, t.acquirePair(k, v))
+		list = append(list, t.acquirePair(k, v))
 	}
-	slices.SortFunc(out, func(a, b label) int { return cmp.Compare(a.pair, b.pair) })
-	return out
+	slices.Sort(list)
+	return list
 }
 
-func (t *table) releaseAll(labels []label) {
-	for _, l := range labels {
-		t.releasePair(l.pair)
+func (t *table) releaseAll(pairs []uint32) {
+	for _, id := range pairs {
+		t.releasePair(id)
 	}
 }
 
 // find returns the value of a key among labels.
-func (t *table) find(labels []label, key uint32) (string, bool) {
-	for _, l := range labels {
-		if l.key == key {
-			return t.pairs[l.pair].value, true
+func (t *table) find(pairs []uint32, key uint32) (string, bool) {
+	for _, id := range pairs {
+		if p := t.pairs.At(id); p.key == key {
+			return p.value, true
 		}
 	}
 	return "", false

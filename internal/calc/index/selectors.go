@@ -3,6 +3,7 @@ package index
 import (
 	"slices"
 
+	"github.com/tortie-net/tortie/internal/calc/slab"
 	"github.com/tortie-net/tortie/internal/selector"
 )
 
@@ -18,11 +19,11 @@ func (v view) Get(key string) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	if value, ok := v.x.table.find(v.it.labels, k); ok {
+	if value, ok := v.x.table.find(v.it.labels(), k); ok {
 		return value, true
 	}
-	for _, p := range v.it.profiles {
-		if value, ok := v.x.table.find(v.x.profiles[p].labels, k); ok {
+	for _, p := range v.it.profiles() {
+		if value, ok := v.x.table.find(v.x.profiles.At(p).labels, k); ok {
 			return value, true
 		}
 	}
@@ -33,59 +34,69 @@ func (v view) Get(key string) (string, bool) {
 // for every item that matches it. started is not called for these.
 func (x *Index) Add(side Side, sel *selector.Selector, match func(ItemID)) SelectorID {
 	text := sel.String()
-	if id, ok := x.byText[side][text]; ok {
-		x.selectors[id].refs++
+	if id, ok := x.findSelector(side, text); ok {
+		x.selectors.At(uint32(id)).refs++
 		x.Each(id, match)
 		return id
 	}
-	r := &registered{selector: sel, text: text, refs: 1, side: side}
-	var id SelectorID
-	if n := len(x.freeSels); n > 0 {
-		id, x.freeSels = x.freeSels[n-1], x.freeSels[:n-1]
-		x.selectors[id] = r
-	} else {
-		id = SelectorID(len(x.selectors))
-		x.selectors = append(x.selectors, r)
-	}
-	x.byText[side][text] = id
+	id := SelectorID(x.selectors.New())
+	r := x.selectors.At(uint32(id))
+	*r = registered{selector: sel, text: text, refs: 1, side: side}
+	x.byText.Insert(x.textHash(side, text), uint32(id))
 	x.fileSelector(id, r)
+	tried := false
 	x.candidates(r, func(item ItemID, it *item) {
 		*x.visited++
-		at, found := slices.BinarySearch(it.matches, id)
-		if found || !r.selector.Match(view{x, it}) {
-			return
+		tried = true
+		if !it.has(id) && r.selector.Match(view{x, it}) && it.addMatch(id) {
+			match(item)
 		}
-		it.matches = slices.Insert(it.matches, at, id)
-		match(item)
 	})
+	if short, ok := Shorten(text); ok && !tried {
+		r.selector, r.text = nil, short
+	}
 	return id
+}
+
+func (x *Index) textHash(side Side, text string) uint64 {
+	return slab.Join(x.table.hash.String(text), uint64(side))
+}
+
+func (x *Index) findSelector(side Side, text string) (SelectorID, bool) {
+	id, ok := x.byText.Find(x.textHash(side, text), func(id uint32) bool {
+		r := x.selectors.At(id)
+		return r.side == side && r.is(text)
+	})
+	return SelectorID(id), ok
 }
 
 // Release gives one reference back. With the last one the selector is gone; stopped is not called for what matched it.
 func (x *Index) Release(id SelectorID) {
-	r := x.selectors[id]
+	r := x.selectors.At(uint32(id))
 	if r.refs--; r.refs > 0 {
 		return
 	}
-	x.candidates(r, func(_ ItemID, it *item) {
-		*x.visited++
-		if at, found := slices.BinarySearch(it.matches, id); found {
-			it.matches = slices.Delete(it.matches, at, at+1)
-		}
-	})
+	if r.selector != nil {
+		x.candidates(r, func(_ ItemID, it *item) {
+			*x.visited++
+			it.removeMatch(id)
+		})
+	}
 	x.unfileSelector(id, r)
-	delete(x.byText[r.side], r.text)
-	x.selectors[id] = nil
-	x.freeSels = append(x.freeSels, id)
+	x.byText.Remove(x.textHash(r.side, r.fullText()), uint32(id))
+	x.selectors.Free(uint32(id))
 }
 
 // Each calls f for every item that matches a registered selector, in no particular order.
 func (x *Index) Each(id SelectorID, f func(ItemID)) {
-	r := x.selectors[id]
+	r := x.selectors.At(uint32(id))
+	if r.selector == nil {
+		return
+	}
 	seen := map[ItemID]struct{}{}
 	x.candidates(r, func(item ItemID, it *item) {
 		*x.visited++
-		if _, found := slices.BinarySearch(it.matches, id); !found {
+		if !it.has(id) {
 			return
 		}
 		if _, again := seen[item]; !again {
@@ -101,33 +112,42 @@ func (x *Index) fileSelector(id SelectorID, r *registered) {
 	best, found := x.rarest(r, func(q selector.Requirement) int { return x.filed(r.side, q) })
 	switch {
 	case !found:
-		x.anywhere[r.side].add(uint32(id))
+		x.sets.add(&x.anywhere[r.side], uint32(id))
 	case best.Values == nil:
-		r.anchor = anchor{form: anchorKey, key: x.table.acquireKey(best.Key)}
-		fileUnder(x.byKey[r.side], r.anchor.key, uint32(id))
+		r.form, r.anchor = anchorKey, x.table.acquireKey(best.Key)
+		x.sets.add(&x.table.keys.At(r.anchor).selectors[r.side], uint32(id))
+	case len(best.Values) == 1:
+		r.form, r.anchor = anchorPair, x.table.acquirePair(best.Key, best.Values[0])
+		x.sets.add(&x.table.pairs.At(r.anchor).selectors[r.side], uint32(id))
 	default:
-		r.anchor.form = anchorPairs
+		r.form = anchorPairs
 		for _, value := range best.Values {
-			pair := x.table.acquirePair(best.Key, value).pair
-			r.anchor.pairs = append(r.anchor.pairs, pair)
-			fileUnder(x.byPair[r.side], pair, uint32(id))
+			pair := x.table.acquirePair(best.Key, value)
+			x.several[id] = append(x.several[id], pair)
+			x.sets.add(&x.table.pairs.At(pair).selectors[r.side], uint32(id))
 		}
 	}
 }
 
 // unfileSelector undoes fileSelector.
 func (x *Index) unfileSelector(id SelectorID, r *registered) {
-	switch r.anchor.form {
+	unfile := func(pair uint32) {
+		x.sets.remove(&x.table.pairs.At(pair).selectors[r.side], uint32(id))
+		x.table.releasePair(pair)
+	}
+	switch r.form {
 	case anchorKey:
-		unfileUnder(x.byKey[r.side], r.anchor.key, uint32(id))
-		x.table.releaseKey(r.anchor.key)
+		x.sets.remove(&x.table.keys.At(r.anchor).selectors[r.side], uint32(id))
+		x.table.releaseKey(r.anchor)
+	case anchorPair:
+		unfile(r.anchor)
 	case anchorPairs:
-		for _, pair := range r.anchor.pairs {
-			unfileUnder(x.byPair[r.side], pair, uint32(id))
-			x.table.releasePair(pair)
+		for _, pair := range x.several[id] {
+			unfile(pair)
 		}
+		delete(x.several, id)
 	default:
-		x.anywhere[r.side].remove(uint32(id))
+		x.sets.remove(&x.anywhere[r.side], uint32(id))
 	}
 }
 
@@ -138,47 +158,39 @@ func (x *Index) filed(side Side, q selector.Requirement) int {
 		return 0
 	}
 	if q.Values == nil {
-		return size(x.byKey[side][k])
+		return x.sets.len(x.table.keys.At(k).selectors[side])
 	}
 	n := 0
 	for _, value := range q.Values {
-		if pair, ok := x.table.pairID[pairText{k, value}]; ok {
-			n += size(x.byPair[side][pair])
+		if pair, ok := x.table.findPair(k, value); ok {
+			n += x.sets.len(x.table.pairs.At(pair).selectors[side])
 		}
 	}
 	return n
 }
 
-func size(s *idSet) int {
-	if s == nil {
-		return 0
-	}
-	return s.len()
-}
-
 // evaluate looks at the candidates of an item again and calls started and stopped for what changed.
 func (x *Index) evaluate(id ItemID, it *item) {
-	x.round++
+	x.nextRound()
 	x.scratch = x.scratch[:0]
 	x.collect(Members, it)
 	if it.subject {
 		x.collect(Subjects, it)
 	}
-	now := x.scratch
-	slices.Sort(now)
-	if slices.Equal(now, it.matches) {
+	slices.Sort(x.scratch)
+	old := it.matches()
+	if slices.Equal(x.scratch, old) {
 		return
 	}
-	old := it.matches
-	it.matches = slices.Clone(now)
-	now = it.matches
+	it.setMatches(x.scratch)
+	now := it.matches()
 	for i, j := 0, 0; i < len(old) || j < len(now); {
 		switch {
 		case j == len(now) || i < len(old) && old[i] < now[j]:
-			x.stopped(old[i], id)
+			x.stopped(SelectorID(old[i]), id)
 			i++
 		case i == len(old) || now[j] < old[i]:
-			x.started(now[j], id)
+			x.started(SelectorID(now[j]), id)
 			j++
 		default:
 			i, j = i+1, j+1
@@ -186,32 +198,40 @@ func (x *Index) evaluate(id ItemID, it *item) {
 	}
 }
 
+// nextRound begins an evaluation: what it has looked at bears its number.
+func (x *Index) nextRound() {
+	if x.round++; x.round > 0 {
+		return
+	}
+	for id := range x.selectors.Len() { // the numbers begin anew
+		x.selectors.At(id).round = 0
+	}
+	x.round = 1
+}
+
 // collect appends to scratch what an item matches on one side.
 func (x *Index) collect(side Side, it *item) {
 	try := func(id uint32) {
-		r := x.selectors[id]
+		r := x.selectors.At(id)
 		if r.round == x.round {
 			return
 		}
 		r.round = x.round
 		*x.visited++
-		if r.selector.Match(view{x, it}) {
-			x.scratch = append(x.scratch, SelectorID(id))
+		if x.unpack(r).Match(view{x, it}) {
+			x.scratch = append(x.scratch, id)
 		}
 	}
-	of := func(labels []label) {
-		for _, l := range labels {
-			if s := x.byPair[side][l.pair]; s != nil {
-				s.each(try)
-			}
-			if s := x.byKey[side][l.key]; s != nil {
-				s.each(try)
-			}
+	of := func(pairs []uint32) {
+		for _, l := range pairs {
+			p := x.table.pairs.At(l)
+			x.sets.each(p.selectors[side], try)
+			x.sets.each(x.table.keys.At(p.key).selectors[side], try)
 		}
 	}
-	of(it.labels)
-	for _, p := range it.profiles {
-		of(x.profiles[p].labels)
+	of(it.labels())
+	for _, p := range it.profiles() {
+		of(x.profiles.At(p).labels)
 	}
-	x.anywhere[side].each(try)
+	x.sets.each(x.anywhere[side], try)
 }

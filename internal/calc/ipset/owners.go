@@ -1,47 +1,63 @@
 package ipset
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"unique"
 
+	"github.com/tortie-net/tortie/internal/calc/slab"
 	"github.com/tortie-net/tortie/internal/model"
 )
 
-// Pod names a pod in the attributes of an allocation.
-type Pod struct{ Namespace, Name string }
-
 // Owners knows which addresses the allocations of IPAM blocks give to which pod (R145).
 type Owners struct {
-	blocks map[netip.Prefix][]grant
-	byPod  map[Pod][]owned
+	pods   *Pods
+	byCIDR map[netip.Prefix]uint32
+	blocks slab.Of[block]
+	more   map[PodID][]place // beyond the first
+}
+
+// block is one's allocations to pods, by ordinal.
+type block struct {
+	cidr   netip.Prefix
+	grants []grant
 }
 
 type grant struct {
-	pod  Pod
-	addr netip.Addr
-}
-
-type owned struct {
-	addr netip.Addr
-	node unique.Handle[string]
-	uid  string
+	ordinal uint32
+	pod     PodID
+	node    unique.Handle[string]
+	uid     UID
 }
 
 // NewOwners makes an empty one.
-func NewOwners() *Owners {
-	return &Owners{blocks: map[netip.Prefix][]grant{}, byPod: map[Pod][]owned{}}
+func NewOwners(pods *Pods) *Owners {
+	return &Owners{pods: pods, byCIDR: map[netip.Prefix]uint32{}, more: map[PodID][]place{}}
 }
 
 // Addresses are those allocated to a pod at a node, sorted. An allocation that names another node or, where it names
 // any, another UID, is of another pod that had the same name.
-func (o *Owners) Addresses(pod Pod, node, uid string) []netip.Addr {
+func (o *Owners) Addresses(id PodID, node unique.Handle[string], uid UID) []netip.Addr {
 	var out []netip.Addr
-	at := unique.Make(node)
-	for _, a := range o.byPod[pod] {
-		if a.node == at && (a.uid == "" || a.uid == uid) && !slices.Contains(out, a.addr) {
-			out = append(out, a.addr)
+	see := func(at place) {
+		b := o.blocks.At(at.block - 1)
+		i, found := slices.BinarySearchFunc(b.grants, at.ordinal, func(g grant, n uint32) int { return cmp.Compare(g.ordinal, n) })
+		if !found {
+			return
 		}
+		if g := &b.grants[i]; g.node == node && (g.uid == UID{} || g.uid == uid) {
+			addr := (&model.Block{CIDR: b.cidr}).Addr(int(at.ordinal))
+			if !slices.Contains(out, addr) {
+				out = append(out, addr)
+			}
+		}
+	}
+	if at := o.pods.at(id).at; at.block != 0 {
+		see(at)
+	}
+	for _, at := range o.more[id] {
+		see(at)
 	}
 	slices.SortFunc(out, netip.Addr.Compare)
 	return out
@@ -49,73 +65,97 @@ func (o *Owners) Addresses(pod Pod, node, uid string) []netip.Addr {
 
 // SetBlock says what a block is now, nil: gone, and calls changed for the pods whose addresses may be other ones. The
 // block itself is not kept.
-func (o *Owners) SetBlock(cidr netip.Prefix, b *model.Block, changed func(Pod)) {
-	fresh, details := o.grants(b)
-	old := o.blocks[cidr]
-	// Blocks change one address at a time: pods whose entries stay as they are need no look.
-	i := 0
-	for _, g := range old {
-		for i < len(fresh) && fresh[i].addr.Less(g.addr) {
-			o.add(fresh[i], details[i], changed)
-			i++
+func (o *Owners) SetBlock(cidr netip.Prefix, b *model.Block, changed func(PodID)) {
+	fresh := o.grants(b)
+	id, known := o.byCIDR[cidr]
+	if !known {
+		if len(fresh) == 0 {
+			return
 		}
-		if i < len(fresh) && fresh[i].addr == g.addr {
-			if fresh[i].pod != g.pod || !slices.Contains(o.byPod[g.pod], details[i]) {
-				o.remove(g, changed)
-				o.add(fresh[i], details[i], changed)
-			} else {
-				fresh[i].pod = g.pod // keep the strings that are shared already
-			}
-			i++
-			continue
-		}
-		o.remove(g, changed)
+		id = o.blocks.New()
+		o.byCIDR[cidr] = id
+		o.blocks.At(id).cidr = cidr
 	}
-	for ; i < len(fresh); i++ {
-		o.add(fresh[i], details[i], changed)
+	record := o.blocks.At(id)
+	old := record.grants
+	record.grants = fresh
+	// Blocks change one address at a time: pods whose entries stay as they are need no look.
+	var others []PodID
+	for i, j := 0, 0; i < len(old) || j < len(fresh); {
+		switch {
+		case j == len(fresh) || i < len(old) && old[i].ordinal < fresh[j].ordinal:
+			o.leave(old[i].pod, place{id + 1, old[i].ordinal})
+			others = append(others, old[i].pod)
+			i++
+		case i == len(old) || fresh[j].ordinal < old[i].ordinal:
+			o.enter(fresh[j].pod, place{id + 1, fresh[j].ordinal})
+			others = append(others, fresh[j].pod)
+			j++
+		default:
+			if old[i] != fresh[j] {
+				o.leave(old[i].pod, place{id + 1, old[i].ordinal})
+				o.enter(fresh[j].pod, place{id + 1, fresh[j].ordinal})
+				others = append(others, old[i].pod, fresh[j].pod)
+			}
+			i, j = i+1, j+1
+		}
+	}
+	for _, pod := range others {
+		changed(pod)
+	}
+	for _, g := range old {
+		o.pods.Drop(g.pod)
 	}
 	if len(fresh) == 0 {
-		delete(o.blocks, cidr)
-	} else {
-		o.blocks[cidr] = fresh
+		delete(o.byCIDR, cidr)
+		o.blocks.Free(id)
 	}
 }
 
-// grants are a block's allocations to pods, in order of the addresses.
-func (o *Owners) grants(b *model.Block) ([]grant, []owned) {
+// grants are a block's allocations to pods, in order of the ordinals, each of which uses its pod.
+func (o *Owners) grants(b *model.Block) []grant {
 	if b == nil || b.Deleted {
-		return nil, nil
+		return nil
 	}
-	used := len(b.Allocations) - len(b.Unallocated)
-	fresh := make([]grant, 0, max(used, 0))
-	details := make([]owned, 0, max(used, 0))
+	fresh := make([]grant, 0, max(len(b.Allocations)-len(b.Unallocated), 0))
 	for ordinal, i := range b.Allocations {
 		if i < 0 || i >= len(b.Attributes) {
 			continue
 		}
 		a := &b.Attributes[i]
-		pod := Pod{a.Attributes[model.AttrNamespace], a.Attributes[model.AttrPod]}
-		if !a.ReleasedAt.IsZero() || pod.Name == "" {
+		name := a.Attributes[model.AttrPod]
+		if !a.ReleasedAt.IsZero() || name == "" {
 			continue
 		}
-		addr := b.Addr(ordinal)
-		fresh = append(fresh, grant{pod, addr})
-		details = append(details, owned{addr, unique.Make(a.Attributes[model.AttrNode]), a.Attributes[model.AttrUID]})
+		fresh = append(fresh, grant{
+			ordinal: uint32(ordinal), pod: o.pods.Use(a.Attributes[model.AttrNamespace], name),
+			node: unique.Make(a.Attributes[model.AttrNode]), uid: MakeUID(a.Attributes[model.AttrUID]),
+		})
 	}
-	return fresh, details
+	return fresh
 }
 
-func (o *Owners) add(g grant, d owned, changed func(Pod)) {
-	o.byPod[g.pod] = append(o.byPod[g.pod], d)
-	changed(g.pod)
-}
-
-func (o *Owners) remove(g grant, changed func(Pod)) {
-	list := slices.DeleteFunc(o.byPod[g.pod], func(d owned) bool { return d.addr == g.addr })
-	if len(list) == 0 {
-		delete(o.byPod, g.pod)
+func (o *Owners) enter(id PodID, at place) {
+	if p := o.pods.at(id); p.at.block == 0 {
+		p.at = at
 	} else {
-		o.byPod[g.pod] = list
+		o.more[id] = append(o.more[id], at)
 	}
-	changed(g.pod)
+}
+
+func (o *Owners) leave(id PodID, at place) {
+	p, more := o.pods.at(id), o.more[id]
+	switch n := len(more); {
+	case p.at != at:
+		more = slices.DeleteFunc(more, func(other place) bool { return other == at })
+	case n > 0:
+		p.at, more = more[n-1], more[:n-1]
+	default:
+		p.at = place{}
+	}
+	if len(more) == 0 {
+		delete(o.more, id)
+	} else {
+		o.more[id] = more
+	}
 }

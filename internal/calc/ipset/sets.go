@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/tortie-net/tortie/internal/calc/index"
+	"github.com/tortie-net/tortie/internal/calc/slab"
 	"github.com/tortie-net/tortie/internal/intent"
 	"github.com/tortie-net/tortie/internal/model"
 )
@@ -16,7 +17,8 @@ type Sets struct {
 	sets     map[intent.SetID]*set
 	bySel    map[index.SelectorID][]*set
 	bySvc    map[model.ServiceRef][]*set
-	items    []contribution // by item number
+	items    slab.Of[contribution] // by item number
+	ports    portLists
 	services Services
 	dirty    map[*set]struct{}
 	idle     map[*set]struct{} // nobody refers to them; dropped by Sweep
@@ -25,8 +27,8 @@ type Sets struct {
 
 // contribution is what an item adds to each set that it is in.
 type contribution struct {
-	prefixes []netip.Prefix // masked, no duplicates
-	ports    []model.NamedPort
+	prefixes prefixes // masked, no duplicates
+	ports    *portList
 }
 
 type set struct {
@@ -46,7 +48,7 @@ func New(x *index.Index, visited *uint64) *Sets {
 	return &Sets{
 		index: x, sets: map[intent.SetID]*set{}, bySel: map[index.SelectorID][]*set{},
 		bySvc: map[model.ServiceRef][]*set{}, dirty: map[*set]struct{}{}, idle: map[*set]struct{}{}, visited: visited,
-		services: newServices(),
+		services: newServices(), ports: portLists{},
 	}
 }
 
@@ -142,46 +144,70 @@ func (s *Sets) Stopped(sel index.SelectorID, item index.ItemID) {
 	}
 }
 
-// SetItem says what an item contributes now, to the sets that it is in already too. It reports whether that changed.
-func (s *Sets) SetItem(item index.ItemID, prefixes []netip.Prefix, ports []model.NamedPort) bool {
-	for int(item) >= len(s.items) {
-		s.items = append(s.items, contribution{})
+// SetItem says what an item contributes now, to the sets that it is in already too.
+func (s *Sets) SetItem(item index.ItemID, list []netip.Prefix, ports []model.NamedPort) {
+	s.items.Grow(uint32(item) + 1)
+	// One more user of the ports that it has had, so that they are the same if they are equal.
+	s.set(item, contribution{packPrefixes(list), s.ports.use(ports)})
+}
+
+// SetPrefixes says which prefixes an item contributes now, and leaves its ports as they are.
+func (s *Sets) SetPrefixes(item index.ItemID, list []netip.Prefix) {
+	s.items.Grow(uint32(item) + 1)
+	was := s.items.At(uint32(item)).ports
+	if was != nil {
+		was.uses++
 	}
-	old := s.items[item]
-	if slices.Equal(old.prefixes, prefixes) && slices.Equal(old.ports, ports) {
-		return false
-	}
-	for _, sel := range s.index.Matches(item) {
-		for _, t := range s.bySel[sel] {
-			s.contribute(t, item, -1)
+	s.set(item, contribution{packPrefixes(list), was})
+}
+
+func (s *Sets) set(item index.ItemID, now contribution) {
+	was := *s.items.At(uint32(item))
+	if was != now {
+		for sel := range s.index.Matches(item) {
+			for _, t := range s.bySel[sel] {
+				s.contribute(t, item, -1)
+			}
+		}
+		*s.items.At(uint32(item)) = now
+		for sel := range s.index.Matches(item) {
+			for _, t := range s.bySel[sel] {
+				s.contribute(t, item, 1)
+			}
 		}
 	}
-	s.items[item] = contribution{prefixes, ports}
-	for _, sel := range s.index.Matches(item) {
-		for _, t := range s.bySel[sel] {
-			s.contribute(t, item, 1)
-		}
+	s.ports.drop(was.ports)
+}
+
+// Addresses are the addresses of the prefixes that an item contributes, in the order in which they were given.
+func (s *Sets) Addresses(item index.ItemID) []netip.Addr {
+	if uint32(item) >= s.items.Len() {
+		return nil
 	}
-	return true
+	var out []netip.Addr
+	for p := range s.items.At(uint32(item)).prefixes.all() {
+		out = append(out, p.Addr())
+	}
+	return out
 }
 
 // contribute adds (1) or takes away (-1) what an item gives a set.
 func (s *Sets) contribute(t *set, item index.ItemID, sign int) {
-	if int(item) >= len(s.items) {
+	if uint32(item) >= s.items.Len() {
 		return
 	}
-	c := s.items[item]
+	c := *s.items.At(uint32(item))
 	if t.spec.Type == intent.SetAddrs {
-		for _, p := range c.prefixes {
+		for p := range c.prefixes.all() {
 			s.count(t, intent.Member{Prefix: p}, sign)
 		}
 		return
 	}
-	for _, port := range c.ports {
+	for _, port := range c.ports.all() {
 		if !t.spec.wants(port) {
 			continue
 		}
-		for _, p := range c.prefixes {
+		for p := range c.prefixes.all() {
 			if p.IsSingleIP() {
 				s.count(t, intent.Member{Prefix: p, Proto: port.Protocol, Port: port.Port}, sign)
 			}
@@ -216,9 +242,10 @@ func (s *Sets) count(t *set, m intent.Member, sign int) {
 }
 
 // Memberships are the sets of a node that an item is in, by set.
-func (s *Sets) Memberships(item index.ItemID, node string, ports []model.NamedPort) []intent.Membership {
+func (s *Sets) Memberships(item index.ItemID, node string) []intent.Membership {
 	var out []intent.Membership
-	for _, sel := range s.index.Matches(item) {
+	ports := s.items.At(uint32(item)).ports.all()
+	for sel := range s.index.Matches(item) {
 		for _, t := range s.bySel[sel] {
 			if !t.nodes.Has(node) {
 				continue

@@ -15,9 +15,10 @@ type Routes struct {
 	blocks     map[netip.Prefix]*block
 	affinities map[netip.Prefix][]claim
 	pools      map[string]*model.IPPool
-	sorted     []*model.IPPool                      // most specific first, then by name; nil: to be made
-	stated     map[netip.Addr]statement             // one of those that there are
-	also       map[netip.Addr][]statement           // the others, where several workloads state an address
+	sorted     []*model.IPPool         // most specific first, then by name; nil: to be made
+	stated     owners                  // one of the workloads that state an address
+	also       map[netip.Addr][]uint32 // the others, where there are several
+	nodeOf     func(owner uint32) string
 	borrowed   map[netip.Addr]unique.Handle[string] // by allocations: the node that uses it
 	lengths    map[int]int                          // prefix lengths of blocks, with how many; IPv4 as they are, IPv6 plus 256
 	dirty      map[netip.Prefix]struct{}
@@ -41,41 +42,41 @@ type claim struct {
 	node string
 }
 
-// statement is a workload's own word for its address.
-type statement struct {
-	owner uint32
-	node  unique.Handle[string]
-}
-
-// New makes an empty one. visited counts the addresses that are looked at.
-func New(visited *uint64) *Routes {
+// New makes an empty one. nodeOf is asked, by Flush only, for the node of a workload that states an address; visited counts
+// the addresses that are looked at.
+func New(nodeOf func(owner uint32) string, visited *uint64) *Routes {
 	return &Routes{
 		blocks: map[netip.Prefix]*block{}, affinities: map[netip.Prefix][]claim{}, pools: map[string]*model.IPPool{},
-		stated: map[netip.Addr]statement{}, also: map[netip.Addr][]statement{}, borrowed: map[netip.Addr]unique.Handle[string]{}, lengths: map[int]int{},
+		stated: newOwners(), also: map[netip.Addr][]uint32{}, nodeOf: nodeOf,
+		borrowed: map[netip.Addr]unique.Handle[string]{}, lengths: map[int]int{},
 		dirty: map[netip.Prefix]struct{}{}, visited: visited,
 	}
 }
 
-// SetPool says what a pool is now; nil: gone. Every route may change with it.
+// SetPool says what a pool is now; nil: gone. Every route inside it may change, or have changed, with it.
 func (r *Routes) SetPool(name string, pool *model.IPPool) {
+	old := r.pools[name]
 	if pool == nil {
 		delete(r.pools, name)
 	} else {
 		r.pools[name] = pool
 	}
 	r.sorted = nil
+	see := func(p netip.Prefix) {
+		if old != nil && old.CIDR.Contains(p.Addr()) || pool != nil && pool.CIDR.Contains(p.Addr()) {
+			r.dirty[p] = struct{}{}
+		}
+	}
 	for cidr := range r.blocks {
-		r.dirty[cidr] = struct{}{}
+		see(cidr)
 	}
 	for cidr := range r.affinities {
-		r.dirty[cidr] = struct{}{}
+		see(cidr)
 	}
 	for addr := range r.borrowed {
-		r.dirty[host(addr)] = struct{}{}
+		see(host(addr))
 	}
-	for addr := range r.stated {
-		r.dirty[host(addr)] = struct{}{}
-	}
+	r.stated.each(func(addr netip.Addr) { see(host(addr)) })
 }
 
 // SetAffinity says what a claim is now; nil: gone. Only confirmed claims of hosts count (R141); an empty state of an old
@@ -135,10 +136,10 @@ func compareUsers(a, b user) int { return int(a.ordinal - b.ordinal) }
 
 // users are a block's allocations that name a node, in order.
 func users(b *model.Block) []user {
-	var out []user
 	if strings.HasPrefix(b.Affinity, "virtual:") {
 		return nil
 	}
+	out := make([]user, 0, max(len(b.Allocations)-len(b.Unallocated), 0))
 	for ordinal, i := range b.Allocations {
 		if i < 0 || i >= len(b.Attributes) || !b.Attributes[i].ReleasedAt.IsZero() {
 			continue
@@ -198,36 +199,38 @@ func (r *Routes) lend(cidr netip.Prefix, ordinal int32, node unique.Handle[strin
 	r.dirty[host(addr)] = struct{}{}
 }
 
-// State says which addresses a workload states, and at which node; none: it is gone.
-func (r *Routes) State(owner uint32, node string, was, addrs []netip.Addr) {
+// State says which addresses a workload states; none: it is gone. What nodeOf says of it must not change while it states
+// any.
+func (r *Routes) State(owner uint32, was, addrs []netip.Addr) {
 	for _, a := range was {
-		list := slices.DeleteFunc(r.statements(a), func(s statement) bool { return s.owner == owner })
+		list := slices.DeleteFunc(r.statements(a), func(o uint32) bool { return o == owner })
 		r.setStatements(a, list)
 	}
 	for _, a := range addrs {
-		r.setStatements(a, append(r.statements(a), statement{owner, unique.Make(node)}))
+		r.setStatements(a, append(r.statements(a), owner))
 	}
 }
 
 // statements are all that state an address.
-func (r *Routes) statements(a netip.Addr) []statement {
-	first, ok := r.stated[a]
+func (r *Routes) statements(a netip.Addr) []uint32 {
+	first, ok := r.stated.get(a)
 	if !ok {
 		return nil
 	}
-	return append([]statement{first}, r.also[a]...)
+	return append([]uint32{first}, r.also[a]...)
 }
 
-func (r *Routes) setStatements(a netip.Addr, list []statement) {
+func (r *Routes) setStatements(a netip.Addr, list []uint32) {
 	switch len(list) {
 	case 0:
-		delete(r.stated, a)
+		r.stated.remove(a)
 		delete(r.also, a)
 	case 1:
-		r.stated[a] = list[0]
+		r.stated.set(a, list[0])
 		delete(r.also, a)
 	default:
-		r.stated[a], r.also[a] = list[0], list[1:]
+		r.stated.set(a, list[0])
+		r.also[a] = list[1:]
 	}
 	r.dirty[host(a)] = struct{}{}
 }
@@ -235,18 +238,18 @@ func (r *Routes) setStatements(a netip.Addr, list []statement) {
 // restate looks again at the stated addresses inside a block that came or went.
 func (r *Routes) restate(cidr netip.Prefix) {
 	size := 1 << min(cidr.Addr().BitLen()-cidr.Bits(), 16)
-	if size > len(r.stated) {
-		for a := range r.stated {
+	if size > r.stated.len() {
+		r.stated.each(func(a netip.Addr) {
 			if cidr.Contains(a) {
 				r.dirty[host(a)] = struct{}{}
 			}
-		}
+		})
 		return
 	}
 	b := model.Block{CIDR: cidr}
 	for i := range size {
 		a := b.Addr(i)
-		if _, ok := r.stated[a]; ok {
+		if _, ok := r.stated.get(a); ok {
 			r.dirty[host(a)] = struct{}{}
 		}
 	}
@@ -310,9 +313,9 @@ func (r *Routes) route(p netip.Prefix) *intent.BlockRoute {
 	if len(statements) == 0 || r.inBlock(p.Addr()) || r.poolOf(p) == nil {
 		return nil
 	}
-	node := statements[0].node.Value()
-	for _, s := range statements[1:] {
-		node = min(node, s.node.Value())
+	node := r.nodeOf(statements[0])
+	for _, owner := range statements[1:] {
+		node = min(node, r.nodeOf(owner))
 	}
 	return r.make(p, node, true)
 }

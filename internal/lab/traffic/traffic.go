@@ -16,8 +16,9 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/tortie-net/tortie/internal/kernel"
 )
@@ -56,6 +57,7 @@ type Report struct {
 	Connects  uint64 // tried
 	Bytes     uint64 // moved by the streams
 	Lost      uint64 // numbers missing between ends that may talk
+	Overrun   uint64 // numbers that reached the socket of the receiver, who was too slow: no fault of the network
 	Failed    uint64 // connects that failed between ends that may talk
 	Broken    uint64 // streams that broke or stalled
 	Leaked    uint64 // packets and connects that got through although denied
@@ -69,6 +71,9 @@ func (r Report) Clean() bool { return r.Lost == 0 && r.Failed == 0 && r.Broken =
 func (r Report) String() string {
 	s := fmt.Sprintf("%.1f s: %d packets, %d connects, %d MB streamed: %d packets lost, %d connects failed, %d streams broken, %d leaked",
 		r.Seconds, r.Packets, r.Connects, r.Bytes>>20, r.Lost, r.Failed, r.Broken, r.Leaked)
+	if r.Overrun > 0 {
+		s += fmt.Sprintf(" (%d more overran the receiver's socket)", r.Overrun)
+	}
 	if r.FirstLoss != "" {
 		s += " (first: " + r.FirstLoss + ")"
 	}
@@ -84,7 +89,7 @@ type Run struct {
 	closers []io.Closer
 	flows   []*flow
 
-	packets, connects, bytes, failed, broken, leaked atomic.Uint64
+	connects, bytes, failed, broken, leaked atomic.Uint64
 
 	mu    sync.Mutex
 	first string
@@ -96,6 +101,7 @@ type flow struct {
 	denied   bool
 	sent     atomic.Uint64
 	received atomic.Uint64
+	overrun  atomic.Uint64 // dropped at the receiver's socket, as far as the kernel has told
 }
 
 // Start opens the sockets of all pairs and begins to send. The run ends by Stop, or when ctx ends; limit bounds it in any
@@ -177,8 +183,13 @@ func (r *Run) Report() Report {
 		case f.denied:
 			out.Leaked += received
 		case received < sent:
-			out.Lost += sent - received
-			r.note("%d of %d packets from %s to %s", sent-received, sent, f.from, f.to)
+			missing := sent - received
+			overrun := min(missing, f.overrun.Load())
+			out.Overrun += overrun
+			if missing > overrun {
+				out.Lost += missing - overrun
+				r.note("%d of %d packets from %s to %s", missing-overrun, sent, f.from, f.to)
+			}
 		}
 	}
 	r.mu.Lock()
@@ -225,17 +236,35 @@ func (r *Run) numbered(ctx context.Context, from Workload, to netip.AddrPort, f 
 	}
 }
 
+// receive counts what arrives. The kernel tells with each packet how many it dropped because the socket was full.
 func (r *Run) receive(conn *net.UDPConn, f *flow) {
-	buf := make([]byte, 2048)
+	buf, oob := make([]byte, 2048), make([]byte, 128)
 	for {
-		n, _, err := conn.ReadFromUDPAddrPort(buf)
+		n, oobn, _, _, err := conn.ReadMsgUDPAddrPort(buf, oob)
 		if err != nil {
 			return
 		}
 		if n == 64 {
 			f.received.Add(1)
 		}
+		if oobn > 0 {
+			f.overrun.Store(uint64(overflow(oob[:oobn])))
+		}
 	}
+}
+
+// overflow is the count of SO_RXQ_OVFL (socket(7)) among the control messages of a packet.
+func overflow(oob []byte) uint32 {
+	messages, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return 0
+	}
+	for _, m := range messages {
+		if m.Header.Level == unix.SOL_SOCKET && m.Header.Type == unix.SO_RXQ_OVFL && len(m.Data) >= 4 {
+			return binary.NativeEndian.Uint32(m.Data)
+		}
+	}
+	return 0
 }
 
 // connecting opens new connections at the standard rate; each says one byte and hears it back.
@@ -375,14 +404,22 @@ func listenUDP(w Workload, port uint16) (conn *net.UDPConn, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen in %s: %w", w.Name, err)
 	}
+	// The receiver must not be what loses packets.
 	raw, err := conn.SyscallConn()
-	if err == nil { // the receiver must not be what loses packets
-		err = raw.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, soRcvBufForce, 32<<20) })
+	if err == nil {
+		err = raw.Control(func(fd uintptr) { growReceiveBuffer(int(fd)) })
 	}
 	return conn, err
 }
 
-const soRcvBufForce = 33 // SO_RCVBUFFORCE
+// growReceiveBuffer asks for room for some seconds, past net.core.rmem_max where the process may: not in a user namespace.
+func growReceiveBuffer(fd int) {
+	const bytes = 32 << 20
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, bytes) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, bytes)
+	}
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1)
+}
 
 func listenTCP(w Workload, port uint16) (l net.Listener, err error) {
 	err = w.NS.Do(func() error {
