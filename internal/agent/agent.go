@@ -277,8 +277,11 @@ func (a *Agent) watch(ctx context.Context) {
 		case <-t.C:
 		}
 		a.reportHealth()
+		if time.Since(saved) < intentPeriod {
+			continue
+		}
 		objects, now, cluster := a.core.snapshot(seq)
-		if objects == nil || time.Since(saved) < intentPeriod {
+		if objects == nil {
 			continue
 		}
 		saved, seq = time.Now(), now

@@ -22,6 +22,7 @@ func Command() *cobra.Command {
 			"settings come from the store. When it ends, what it made in the kernel stays.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			limitMemory()
 			level := &slog.LevelVar{}
 			l, err := obs.ParseLevel(config.LogLevel)
 			if err != nil {

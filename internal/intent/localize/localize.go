@@ -32,6 +32,8 @@ type Localizer struct {
 	parts   map[string][]intent.Ref      // endpoint ID → the objects made of it
 	routes  map[netip.Prefix]bool        // prefixes whose route must be decided anew
 
+	own map[intent.SetID]bool // localize's own sets that must be made anew
+
 	workload map[intent.Ref]int // routes that lead to workloads of this node; they win over all others
 }
 
@@ -51,6 +53,7 @@ func New(node string) *Localizer {
 		pending:   map[intent.Ref]intent.Object{},
 		parts:     map[string][]intent.Ref{},
 		routes:    map[netip.Prefix]bool{},
+		own:       map[intent.SetID]bool{},
 		workload:  map[intent.Ref]int{},
 	}
 }
@@ -162,6 +165,10 @@ func (l *Localizer) Adverts() []netip.Prefix {
 // after them in reverse, so that nothing refers to what is not there.
 func (l *Localizer) Flush() []intent.KernelChange {
 	l.decideRoutes()
+	for id := range l.own {
+		l.rebuildSet(id)
+	}
+	clear(l.own)
 	l.sets.flush(func(ref intent.Ref, o intent.Object) { l.pending[ref] = o })
 
 	var put, del []intent.KernelChange

@@ -30,7 +30,7 @@ func (l *Localizer) setNode(id string, n *intent.NodeFacts) {
 		n = &intent.NodeFacts{}
 	}
 	if old.IPv4 != n.IPv4 || old.IPv6 != n.IPv6 {
-		l.rebuildSet(intent.SetHosts)
+		l.own[intent.SetHosts] = true
 	}
 }
 
@@ -40,8 +40,7 @@ func (l *Localizer) setPool(id string, p *intent.Pool) {
 	} else {
 		l.pools[id] = p
 	}
-	l.rebuildSet(intent.SetMasqueradePools)
-	l.rebuildSet(intent.SetAllPools)
+	l.own[intent.SetMasqueradePools], l.own[intent.SetAllPools] = true, true
 	for prefix := range l.learned { // whose mode may have changed
 		l.routes[prefix] = true
 	}
