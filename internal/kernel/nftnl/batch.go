@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -68,9 +69,10 @@ type Batch struct {
 	Family Family
 	Table  string
 
-	buf  []byte
-	ops  []operation
-	last int // offset of the last message
+	buf    []byte
+	ops    []operation
+	last   int    // offset of the last message
+	newSet string // what the last message added, if that was a set
 }
 
 // NewBatch begins a transaction on one table.
@@ -92,12 +94,19 @@ func (b *Batch) begin(typ, flags uint16) {
 	b.buf = finish(b.buf, at)
 }
 
+// minRoom is enough for most messages, in bytes.
+const minRoom = 1 << 10
+
 // add appends a message. Sequence numbers count the operations from 1, relative to the batch's first; send makes them
 // absolute.
 func (b *Batch) add(op, flags uint16, what operation, body func(b []byte) []byte) {
 	b.ops = append(b.ops, what)
+	b.newSet = ""
 	var at int
 	b.last = len(b.buf)
+	if cap(b.buf)-b.last < minRoom { // append would grow a big buffer by a quarter only, and copy it each time
+		b.buf = slices.Grow(b.buf, max(b.last, minRoom))
+	}
 	b.buf, at = appendHeader(b.buf, nftType(op), unix.NLM_F_REQUEST|flags, uint32(len(b.ops)), uint8(b.Family), 0)
 	b.buf = finish(body(b.buf), at)
 }
@@ -131,6 +140,16 @@ func (b *Batch) AddChain(c Chain) {
 		m = closeNest(m, at)
 		m = appendU32(m, unix.NFTA_CHAIN_POLICY, uint32(Accept))
 		return appendString(m, unix.NFTA_CHAIN_TYPE, c.Base.Type)
+	})
+}
+
+// RenameChain gives a chain, named by its handle, another name that no chain has. Until the batch is committed it is still
+// found by its old name only.
+func (b *Batch) RenameChain(handle uint64, name string) {
+	b.add(unix.NFT_MSG_NEWCHAIN, unix.NLM_F_CREATE, operation{"rename", "chain", name}, func(m []byte) []byte {
+		m = appendString(m, unix.NFTA_CHAIN_TABLE, b.Table)
+		m = appendU64(m, unix.NFTA_CHAIN_HANDLE, handle)
+		return appendString(m, unix.NFTA_CHAIN_NAME, name)
 	})
 }
 

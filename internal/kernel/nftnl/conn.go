@@ -14,6 +14,9 @@ import (
 // every set of a node; a batch in which every message fails is answered with as many messages.
 const bufferSize = 64 << 20
 
+// answerBuffer holds any part of an answer: the kernel makes none longer than 32 KiB.
+const answerBuffer = 64 << 10
+
 // replyTimeout bounds the wait for an answer: the kernel answers while the request is sent, so only a lost answer waits.
 const replyTimeout = 10 * time.Second
 
@@ -21,7 +24,7 @@ const replyTimeout = 10 * time.Second
 type Conn struct {
 	sock *netlink.Conn
 	seq  uint32
-	buf  []byte
+	buf  []byte // made with the first answer: a socket may never be used
 
 	messages, bytes uint64
 }
@@ -33,7 +36,7 @@ func Open(nsfd int) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open netfilter netlink socket: %w", err)
 	}
-	c := &Conn{sock: sock, buf: make([]byte, 64<<10)}
+	c := &Conn{sock: sock}
 	// Answers without a copy of the request, with the kernel's own words where it has some; both since Linux 4.12.
 	_ = sock.SetOption(netlink.CapAcknowledge, true)
 	_ = sock.SetOption(netlink.ExtendedAcknowledge, true)
@@ -70,7 +73,12 @@ func (c *Conn) send(b []byte) error {
 }
 
 // receive reads one datagram; it is valid until the next call.
-func (c *Conn) receive() ([]byte, error) { return receive(c.sock, c.buf) }
+func (c *Conn) receive() ([]byte, error) {
+	if c.buf == nil {
+		c.buf = make([]byte, answerBuffer)
+	}
+	return receive(c.sock, c.buf)
+}
 
 func receive(sock *netlink.Conn, buf []byte) ([]byte, error) {
 	raw, err := sock.SyscallConn()

@@ -72,6 +72,20 @@ func (c *Conn) Chains(family Family, table string) ([]Chain, error) {
 	return chains, nil
 }
 
+// ChainHandle reads the kernel's number for a chain.
+func (c *Conn) ChainHandle(family Family, table, chain string) (uint64, error) {
+	body := appendString(nil, unix.NFTA_CHAIN_TABLE, table)
+	body = appendString(body, unix.NFTA_CHAIN_NAME, chain)
+	var handle uint64
+	err := c.request(unix.NFT_MSG_GETCHAIN, unix.NLM_F_REQUEST, uint8(family), body, func(m message) {
+		handle = attrU64(attr(m.body(), unix.NFTA_CHAIN_HANDLE))
+	})
+	if err != nil {
+		return 0, fmt.Errorf("read handle of nftables table %s chain %s: %w", table, chain, err)
+	}
+	return handle, nil
+}
+
 func (c *Chain) base() *Base {
 	if c.Base == nil {
 		c.Base = &Base{}
@@ -159,6 +173,9 @@ func (c *Conn) Sets(family Family, table string) (map[string]SetShape, error) {
 
 // Elements calls do for each element of a set; its slices are valid only during the call. reset is called before the
 // first, and again if the dump must begin anew.
+//
+// A hash set that has just grown is re-arranged by the kernel in the background. A dump that this overtakes gives some
+// elements twice and as many others not at all, and nothing else tells: a caller that sees an element twice must ask again.
 func (c *Conn) Elements(family Family, table, set string, reset func(), do func(Element)) error {
 	body := appendString(nil, unix.NFTA_SET_ELEM_LIST_TABLE, table)
 	body = appendString(body, unix.NFTA_SET_ELEM_LIST_SET, set)

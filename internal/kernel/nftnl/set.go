@@ -1,6 +1,9 @@
 package nftnl
 
 import (
+	"fmt"
+	"sync"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -94,7 +97,8 @@ type Element struct {
 	Verdict *Verdict
 }
 
-// AddSet makes a set, if need be.
+// AddSet makes a set, if need be. The elements of a new set should be added next: AddElements then need not have the
+// kernel look for it among all of the table's sets, which are one list.
 func (b *Batch) AddSet(s Set) {
 	b.add(unix.NFT_MSG_NEWSET, unix.NLM_F_CREATE, operation{"add", "set", s.Name}, func(m []byte) []byte {
 		m = appendString(m, unix.NFTA_SET_TABLE, b.Table)
@@ -115,6 +119,7 @@ func (b *Batch) AddSet(s Set) {
 		}
 		return m
 	})
+	b.newSet = s.Name
 }
 
 // userdata tells nft the byte order of the key: big endian, but for interface names, which are strings in host order.
@@ -151,8 +156,24 @@ func (b *Batch) DeleteSet(name string) {
 
 // AddElements puts elements into a set; those that are there already are no error unless their verdict differs.
 func (b *Batch) AddElements(set string, elements []Element) {
-	b.elements(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE, operation{"add", "element of set", set}, set, elements)
+	var id uint32
+	if set == b.newSet && newestSetFirst() {
+		id = uint32(len(b.ops)) // as AddSet has numbered it
+	}
+	b.elements(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE, operation{"add", "element of set", set}, set, id, elements)
 }
+
+// newestSetFirst tells whether the kernel, asked for a set of the same transaction by number, tries the newest first. One
+// before Linux 6.12 walks through the whole transaction from its beginning, which is slower than by name.
+var newestSetFirst = sync.OnceValue(func() bool {
+	var name unix.Utsname
+	if unix.Uname(&name) != nil {
+		return false
+	}
+	var major, minor int
+	n, _ := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &major, &minor)
+	return n == 2 && (major > 6 || major == 6 && minor >= 12)
+})
 
 // FlushSet removes every element of a set.
 func (b *Batch) FlushSet(set string) {
@@ -164,7 +185,7 @@ func (b *Batch) FlushSet(set string) {
 
 // DeleteElements removes elements that are in the set.
 func (b *Batch) DeleteElements(set string, elements []Element) {
-	b.elements(unix.NFT_MSG_DELSETELEM, 0, operation{"delete", "element of set", set}, set, elements)
+	b.elements(unix.NFT_MSG_DELSETELEM, 0, operation{"delete", "element of set", set}, set, 0, elements)
 }
 
 // A message's elements are one attribute, whose length is 16 bits.
@@ -173,11 +194,16 @@ const (
 	maxElementBytes = 60_000
 )
 
-func (b *Batch) elements(op, flags uint16, what operation, set string, elements []Element) {
+// elements names the set by its number in this batch if id is not 0: with a name, the kernel would not ask for a number.
+func (b *Batch) elements(op, flags uint16, what operation, set string, id uint32, elements []Element) {
 	for len(elements) > 0 {
 		b.add(op, flags, what, func(m []byte) []byte {
 			m = appendString(m, unix.NFTA_SET_ELEM_LIST_TABLE, b.Table)
-			m = appendString(m, unix.NFTA_SET_ELEM_LIST_SET, set)
+			if id != 0 {
+				m = appendU32(m, unix.NFTA_SET_ELEM_LIST_SET_ID, id)
+			} else {
+				m = appendString(m, unix.NFTA_SET_ELEM_LIST_SET, set)
+			}
 			m, at := openNest(m, unix.NFTA_SET_ELEM_LIST_ELEMENTS)
 			n := 0
 			for n < len(elements) && n < maxElements && len(m)-at < maxElementBytes {

@@ -54,11 +54,14 @@ func (w *Watch) Close() error {
 	return w.sock.Close()
 }
 
+// watchBuffer holds any notification: the kernel fills datagrams of at most 8 KiB with them.
+const watchBuffer = 64 << 10
+
 // Run calls touched, for each transaction of somebody else that changed the table, with words for people: what was done
 // first, and which process did it. It calls it with "overrun" when notifications were lost: the socket is left to report
 // ENOBUFS for this, since with NETLINK_NO_ENOBUFS a loss would be silent. It returns nil after Close.
 func (w *Watch) Run(family Family, table string, touched func(what string)) error {
-	buf := make([]byte, 1<<20)
+	buf := make([]byte, watchBuffer)
 	what := ""
 	for {
 		data, err := receive(w.sock, buf)

@@ -135,6 +135,30 @@ func BenchmarkLoad5000(b *testing.B) {
 	}
 }
 
+// BenchmarkRestart is an agent that starts again: the whole intent against a table that is as it should be, with 5,000
+// policies that each have a set of 40 members.
+func BenchmarkRestart(b *testing.B) {
+	objects := load(5000)
+	for i, o := range objects {
+		if set, ok := o.(*intent.Set); ok {
+			set.Members = loadMembers(i*40, 40)
+		}
+	}
+	ns := newNamespace(b)
+	apply(b, open(b, ns), objects...)
+	for b.Loop() {
+		p, err := New(ns.FD())
+		if err != nil {
+			b.Fatal(err)
+		}
+		apply(b, p, objects...)
+		if n := p.Status().Writes; n != 0 {
+			b.Fatalf("%d writes", n)
+		}
+		_ = p.Close()
+	}
+}
+
 // BenchmarkVerify compares 200,000 members, in sets of different sizes, with the kernel's.
 func BenchmarkVerify(b *testing.B) {
 	for _, sets := range []int{2, 20, 2000} {

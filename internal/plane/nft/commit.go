@@ -17,7 +17,7 @@ const commitTries = 6
 type stage uint8
 
 const (
-	stagePrepare stage = iota // new chains, if the dispatch of an interface that is in use moves to one
+	stagePrepare stage = iota // new chains, if the dispatch of an interface moves to one that cannot be had by renaming (heirs)
 	stageMain
 	stageCleanUp // sets that rules used until just now
 )
@@ -39,7 +39,7 @@ func (p *Plane) commit(ctx context.Context, whole, retry bool) error {
 		if err := p.readUnknown(); err != nil {
 			return err
 		}
-		err := p.stages(whole, excluded)
+		err := p.stages(whole, try == 0, excluded)
 		if err == nil {
 			p.refused = make(map[string]refused, len(excluded))
 			for name, why := range excluded {
@@ -77,12 +77,18 @@ type refused struct {
 // sumRefused stands for the drop that a refused chain has in the kernel.
 const sumRefused = "refused"
 
-func (p *Plane) stages(whole bool, excluded map[string]error) error {
+// stages sends the transactions. With rename, chains may be renamed; what the kernel refuses then is tried without.
+func (p *Plane) stages(whole, rename bool, excluded map[string]error) error {
+	moved := p.moved()
+	var heirs map[string]heir
+	if rename && whole && len(excluded) == 0 {
+		heirs = p.heirs(moved)
+	}
 	for _, s := range []stage{stagePrepare, stageMain, stageCleanUp} {
-		if s == stagePrepare && !p.movesToNewChain() {
+		if s == stagePrepare && (len(moved) == 0 || heirs != nil) {
 			continue
 		}
-		tx := p.transaction(s, whole, excluded)
+		tx := p.transaction(s, whole, excluded, heirs)
 		if err := p.conn.Send(tx.batch); err != nil {
 			return err
 		}
@@ -90,22 +96,6 @@ func (p *Plane) stages(whole bool, excluded map[string]error) error {
 		p.exists, p.dormant, p.rebuild = true, false, false
 	}
 	return nil
-}
-
-// movesToNewChain tells whether an interface that is dispatched now will be to a chain that is not there yet.
-func (p *Plane) movesToNewChain() (moves bool) {
-	if !p.exists || p.rebuild {
-		return false
-	}
-	for _, s := range []*set{p.from, p.to} {
-		s.rows.Pending(func(_ string, want, have *string) {
-			if want != nil && have != nil {
-				_, there := p.rules.chains.Actual(*want)
-				moves = moves || !there
-			}
-		})
-	}
-	return moves
 }
 
 // exclude notes the objects that an error names; false if it names none that could be left out.
@@ -138,16 +128,20 @@ type transaction struct {
 	stage   stage
 	whole   bool
 	skip    map[string]error
+	heirs   map[string]heir // by the new name
 	chains  []string
 	dead    []string
 	shapes  []string
 	changed []*set
+
+	add, remove elements   // of the set at hand
+	exprs       nftnl.Expr // of the rule at hand
 }
 
 // transaction builds the batch. Its order is that of need: sets, chains, elements, rules, what dispatches to the chains;
 // then what is no longer used, in reverse.
-func (p *Plane) transaction(s stage, whole bool, skip map[string]error) *transaction {
-	tx := &transaction{p: p, batch: nftnl.NewBatch(nftnl.Inet, table), stage: s, whole: whole, skip: skip}
+func (p *Plane) transaction(s stage, whole bool, skip map[string]error, heirs map[string]heir) *transaction {
+	tx := &transaction{p: p, batch: nftnl.NewBatch(nftnl.Inet, table), stage: s, whole: whole, skip: skip, heirs: heirs}
 	if p.rebuild && p.exists {
 		tx.batch.DeleteTable()
 		p.rules.forgetKernel()
@@ -164,8 +158,8 @@ func (p *Plane) transaction(s stage, whole bool, skip map[string]error) *transac
 	}
 	tx.addChains()
 	for _, s := range p.rules.touched {
-		if s.kind != kindRows {
-			tx.members(s)
+		if _, there := p.rules.shapes.Actual(s.spec.Name); there && s.kind != kindRows && tx.stage == stageMain {
+			tx.members(s) // they change together with what else changes
 		}
 	}
 	for _, name := range tx.chains {
@@ -225,6 +219,9 @@ func (tx *transaction) addSets() (dead []string) {
 				tx.batch.AddElements(name, k.elements)
 			} else if s := rs.sets[name]; s != nil {
 				tx.batch.AddSet(s.spec)
+				if s.kind != kindRows { // rows need the chains first
+					tx.members(s)
+				}
 			}
 		}
 	})
@@ -232,16 +229,23 @@ func (tx *transaction) addSets() (dead []string) {
 }
 
 func (tx *transaction) addChains() {
+	renamed := make(map[string]struct{}, len(tx.heirs))
+	for _, h := range tx.heirs {
+		renamed[h.from] = struct{}{}
+	}
 	tx.p.rules.chains.Pending(func(name string, want, have **chain) {
 		_, no := tx.skip[name]
+		_, goesOn := renamed[name]
+		_, inherits := tx.heirs[name]
 		switch {
+		case goesOn:
 		case no && have != nil && (*have).sum == sumRefused:
 		case tx.stage == stagePrepare && (want == nil || have != nil || (*want).base != nil):
 		case want == nil && tx.whole:
 			tx.dead = append(tx.dead, name)
 		case want != nil:
 			tx.chains = append(tx.chains, name)
-			if have == nil || (*want).base != nil { // of a base chain that is there, this sets the policy
+			if have == nil && !inherits || (*want).base != nil { // of a base chain that is there, this sets the policy
 				tx.batch.AddChain(nftnl.Chain{Name: name, Base: (*want).base})
 			}
 		}
@@ -257,19 +261,27 @@ func (tx *transaction) writeChain(name string) {
 		rules = []rule{{action: decide(nftnl.Drop), label: fmt.Sprintf("refused: %v", why)}}
 	}
 	counters := make(map[string]Counter)
-	if _, there := p.rules.chains.Actual(name); there {
-		tx.batch.FlushChain(name)
-		if old, err := p.conn.Rules(nftnl.Inet, table, name); err == nil { // else they begin at 0 again
+	inTable := name
+	h, inherits := tx.heirs[name]
+	if inherits {
+		inTable = h.from
+		tx.batch.RenameChain(h.handle, name)
+	}
+	if _, there := p.rules.chains.Actual(inTable); there {
+		tx.batch.FlushChain(inTable)
+		if old, err := p.conn.Rules(nftnl.Inet, table, inTable); err == nil { // else they begin at 0 again
 			for _, r := range old {
 				add(counters, identity(r.Comment), r)
 			}
 		}
 	}
 	for _, r := range rules {
-		id := identity(r.comment())
+		comment := r.comment()
+		id := identity(comment)
 		c := counters[id]
 		delete(counters, id)
-		tx.batch.AddRule(r.encode(name, c.Packets, c.Bytes))
+		tx.exprs = r.appendTo(tx.exprs[:0], c)
+		tx.batch.AddRule(nftnl.Rule{Chain: inTable, Exprs: tx.exprs, Comment: comment})
 	}
 }
 
@@ -277,26 +289,24 @@ func (tx *transaction) members(s *set) {
 	if _, no := tx.skip[s.spec.Name]; no {
 		return
 	}
-	if _, there := tx.p.rules.shapes.Actual(s.spec.Name); there && tx.stage == stagePrepare {
-		return // members change together with what else changes
-	}
-	var add, remove []nftnl.Element
+	tx.add.reset()
+	tx.remove.reset()
 	if s.rewrite {
 		tx.batch.FlushSet(s.spec.Name)
 		for m := range s.members.AllWanted() {
-			add = s.kind.appendMember(add, m)
+			tx.add.add(s.kind, m)
 		}
 	} else {
 		s.members.Pending(func(m member, want, _ *struct{}) {
 			if want != nil {
-				add = s.kind.appendMember(add, m)
+				tx.add.add(s.kind, m)
 			} else if tx.whole {
-				remove = s.kind.appendMember(remove, m)
+				tx.remove.add(s.kind, m)
 			}
 		})
 	}
-	tx.batch.DeleteElements(s.spec.Name, remove)
-	tx.batch.AddElements(s.spec.Name, add)
+	tx.batch.DeleteElements(s.spec.Name, tx.remove.list)
+	tx.batch.AddElements(s.spec.Name, tx.add.list)
 	tx.changed = append(tx.changed, s)
 }
 
@@ -308,6 +318,11 @@ func (tx *transaction) rows(s *set) {
 	s.rows.Pending(func(key string, want, have *string) {
 		if want == nil && !tx.whole {
 			return
+		}
+		if want != nil && have != nil {
+			if h, inherits := tx.heirs[*want]; inherits && h.from == *have {
+				return // the element leads to the chain, whatever its name
+			}
 		}
 		if have != nil {
 			remove = append(remove, s.row(key, *have))
@@ -344,6 +359,9 @@ func (tx *transaction) done() {
 			rs.chains.Observe(name, &chain{sum: sumRefused})
 			rs.chains.Failed(name, why)
 			continue
+		}
+		if h, inherits := tx.heirs[name]; inherits {
+			rs.chains.ObserveGone(h.from)
 		}
 		rs.chains.Done(name)
 	}

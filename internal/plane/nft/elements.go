@@ -94,24 +94,34 @@ func netMember(p netip.Prefix) member {
 	return m
 }
 
-// appendMember appends the elements that a member is in the kernel: a prefix is a range, its begin and its end.
-func (k kind) appendMember(out []nftnl.Element, m member) []nftnl.Element {
+// elements is elements on their way into a batch. Their keys share memory: a load has hundreds of thousands.
+type elements struct {
+	list []nftnl.Element
+	keys []byte
+}
+
+// add appends the elements that a member is in the kernel: a prefix is a range, its begin and its end.
+func (e *elements) add(k kind, m member) {
 	n := 4
 	if k.ipv6() {
 		n = 16
 	}
+	from := len(e.keys)
 	switch k {
 	case kindNet4, kindNet6:
-		return appendPrefix(out, m.prefix(k))
+		e.list = appendPrefix(e.list, m.prefix(k))
+		return
 	case kindPort4, kindPort6:
-		key := make([]byte, n+8)
-		copy(key, m[:n])
-		key[n] = m[16]
-		copy(key[n+4:], m[17:19])
-		return append(out, nftnl.Element{Key: key})
+		e.keys = append(e.keys, m[:n]...)
+		e.keys = append(e.keys, m[16], 0, 0, 0, m[17], m[18], 0, 0)
+	default:
+		e.keys = append(e.keys, m[:n]...)
 	}
-	return append(out, nftnl.Element{Key: slices.Clone(m[:n])})
+	e.list = append(e.list, nftnl.Element{Key: e.keys[from:len(e.keys):len(e.keys)]})
 }
+
+// reset makes room for the next set's; those that are in a batch are no longer needed.
+func (e *elements) reset() { e.list, e.keys = e.list[:0], e.keys[:0] }
 
 func appendPrefix(out []nftnl.Element, p netip.Prefix) []nftnl.Element {
 	first := p.Addr().AsSlice()
@@ -225,7 +235,7 @@ func prefixBetween(begin, end []byte) (netip.Prefix, bool) {
 // take ranges that overlap.
 type cover struct {
 	all     map[netip.Prefix]struct{}
-	lengths [129]int
+	lengths *[129]int32 // how many have this length; nil until there are some, since most sets have none
 }
 
 func (c *cover) covered(p netip.Prefix) bool {
@@ -256,7 +266,7 @@ func (c *cover) add(p netip.Prefix, desire, forget func(netip.Prefix)) {
 		return
 	}
 	if c.all == nil {
-		c.all = make(map[netip.Prefix]struct{})
+		c.all, c.lengths = make(map[netip.Prefix]struct{}), new([129]int32)
 	}
 	c.all[p] = struct{}{}
 	c.lengths[p.Bits()]++

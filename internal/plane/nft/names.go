@@ -3,7 +3,7 @@ package nft
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/tortie-net/tortie/internal/intent"
@@ -22,11 +22,13 @@ const maxName = 100
 // digest is n hexadecimal digits of a cryptographic hash: names of policies are chosen by users, who must not be able to
 // make two different things look the same.
 func digest(n int, parts ...string) string {
-	h := sha256.New()
+	b := make([]byte, 0, 1024)
 	for _, p := range parts {
-		fmt.Fprintf(h, "%d:%s", len(p), p)
+		b = strconv.AppendInt(b, int64(len(p)), 10)
+		b = append(append(b, ':'), p...)
 	}
-	return hex.EncodeToString(h.Sum(nil))[:n]
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:(n+1)/2])[:n]
 }
 
 // word makes text a word of nft's language. What had to be changed or cut is told apart by a hash.

@@ -250,6 +250,63 @@ func TestCostIsFlat(t *testing.T) {
 	t.Log(many)
 }
 
+// Endpoints that move together to a group that is new take their chain along: one transaction. What cannot, because a
+// packet under way would meet rules that are not its endpoint's, takes two. Either way a restart finds all as it must be.
+func TestMovesTogether(t *testing.T) {
+	policy := func(name string) *intent.Policy {
+		key := model.Key{Kind: model.KindNetworkPolicy, Namespace: "n", Name: name}
+		return &intent.Policy{ID: key.String(), Key: key, Tier: "default", Ingress: []intent.Rule{{ID: 9, Action: model.Allow, Protocol: model.ProtoTCP}}}
+	}
+	at := func(n int, policies ...string) *intent.LocalEndpoint {
+		var t intent.Tier
+		for _, p := range policies {
+			t.Name, t.Ingress = "default", append(t.Ingress, "NetworkPolicy/n/"+p)
+		}
+		return loadEndpoint(n, t)
+	}
+	gone := func(o intent.Object) intent.KernelChange { return intent.KernelChange{Ref: o.Ref()} }
+	for _, c := range []struct {
+		name         string
+		before       []intent.Object
+		change       []intent.KernelChange
+		transactions uint32
+	}{
+		{"a policy begins to select", []intent.Object{at(1), at(2)}, change(at(1, "p"), at(2, "p")), 1},
+		{"a policy ends to select", []intent.Object{at(1, "p", "q"), at(2, "p", "q")}, change(at(1, "q"), at(2, "q")), 1},
+		{"policies replaced", []intent.Object{at(1, "p")}, change(at(1, "q")), 1},
+		{"two groups, each its own way", []intent.Object{at(1, "p"), at(2, "q")}, change(at(1, "p", "r"), at(2, "q", "r")), 1},
+		{"one leaves meanwhile", []intent.Object{at(1), at(2)}, append(change(at(1, "p")), gone(at(2))), 1},
+		{"to a group that is there", []intent.Object{at(1, "p"), at(2, "q")}, change(at(1, "q")), 1},
+		{"two change places", []intent.Object{at(1, "p"), at(2, "q")}, change(at(1, "q"), at(2, "p")), 1},
+		{"one of two", []intent.Object{at(1), at(2)}, change(at(1, "p")), 2},
+		{"a group parts", []intent.Object{at(1), at(2)}, change(at(1, "p"), at(2, "q")), 2},
+		{"two groups meet", []intent.Object{at(1, "p"), at(2, "q")}, change(at(1, "r"), at(2, "r")), 2},
+		{"one comes to it", []intent.Object{at(1)}, change(at(1, "p"), at(2, "p")), 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ns := newNamespace(t)
+			p := open(t, ns)
+			objects := []intent.Object{&intent.Host{}, &intent.Profile{ID: "open", Ingress: []intent.Rule{{ID: 1, Action: model.Allow}}}, policy("p"), policy("q"), policy("r")}
+			apply(t, p, append(objects, c.before...)...)
+			before, _ := p.conn.Generation()
+			if err := p.Apply(context.Background(), c.change, true); err != nil {
+				t.Fatal(err)
+			}
+			if after, _ := p.conn.Generation(); after-before != c.transactions {
+				t.Errorf("%d transactions, want %d", after-before, c.transactions)
+			}
+			again := open(t, ns)
+			all := append(change(append(objects, c.before...)...), c.change...)
+			if err := again.Apply(context.Background(), all, true); err != nil {
+				t.Fatal(err)
+			}
+			if n := again.Status().Writes; n != 0 {
+				t.Errorf("a restart wrote %d messages:\n%s", n, nftCommand(t, ns, "list", "table", "inet", table))
+			}
+		})
+	}
+}
+
 // A flow that has the conntrack mark of cut ones is ended, even though it is established.
 func TestCut(t *testing.T) {
 	lab := planetest.NewLab(t)

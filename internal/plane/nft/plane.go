@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 
 	"github.com/tortie-net/tortie/internal/intent"
@@ -13,10 +14,11 @@ import (
 
 // Plane implements plane.Plane and plane.Watcher.
 type Plane struct {
-	conn   *nftnl.Conn
-	watch  *nftnl.Watch
-	damage chan string
-	done   sync.WaitGroup
+	conn    *nftnl.Conn
+	readers []*nftnl.Conn // beside conn, for reading many sets
+	watch   *nftnl.Watch
+	damage  chan string
+	done    sync.WaitGroup
 
 	// The intent, and what it needs anew in the kernel.
 	host        intent.Host
@@ -58,12 +60,16 @@ func New(nsfd int) (*Plane, error) {
 	if _, err := conn.Generation(); err != nil {
 		return nil, errors.Join(fmt.Errorf("this kernel has no nftables (CONFIG_NF_TABLES, Linux 6.1 or newer is needed): %w", err), conn.Close())
 	}
-	watch, err := nftnl.OpenWatch(nsfd, conn.PortID())
+	readers, err := openReaders(nsfd)
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
+	watch, err := nftnl.OpenWatch(nsfd, conn.PortID())
+	if err != nil {
+		return nil, errors.Join(err, closeAll(readers), conn.Close())
+	}
 	p := &Plane{
-		conn: conn, watch: watch, damage: make(chan string, 1),
+		conn: conn, readers: readers, watch: watch, damage: make(chan string, 1),
 		sets: make(map[intent.SetID]*setState), policies: make(map[string]*policyState),
 		profiles: make(map[string]*profileState), endpoints: make(map[string]*endpointState),
 		interfaces: make(map[string][]string), groups: make(map[string]*group),
@@ -82,6 +88,28 @@ func New(nsfd int) (*Plane, error) {
 	return p, nil
 }
 
+// maxSockets bounds how many sockets read at once; more gain little, and a node's processors are the workloads'.
+const maxSockets = 4
+
+func openReaders(nsfd int) ([]*nftnl.Conn, error) {
+	var readers []*nftnl.Conn
+	for range min(maxSockets, runtime.GOMAXPROCS(0)) - 1 {
+		conn, err := nftnl.Open(nsfd)
+		if err != nil {
+			return nil, errors.Join(err, closeAll(readers))
+		}
+		readers = append(readers, conn)
+	}
+	return readers, nil
+}
+
+func closeAll(conns []*nftnl.Conn) (err error) {
+	for _, c := range conns {
+		err = errors.Join(err, c.Close())
+	}
+	return err
+}
+
 func (p *Plane) addInterfaceSets() {
 	rows := func(name string, verdicts bool) *set {
 		return p.rules.addSet(nftnl.Set{Name: name, Key: nftnl.TypeIFName, Verdicts: verdicts}, kindRows)
@@ -95,7 +123,7 @@ func (p *Plane) addInterfaceSets() {
 
 // Close releases the sockets. The table stays: a node without its agent keeps its policy.
 func (p *Plane) Close() error {
-	err := errors.Join(p.watch.Close(), p.conn.Close())
+	err := errors.Join(p.watch.Close(), closeAll(p.readers), p.conn.Close())
 	p.done.Wait()
 	return err
 }

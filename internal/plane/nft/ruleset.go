@@ -12,19 +12,23 @@ type rule struct {
 	label         string
 	id            intent.RuleID
 	plain         bool // no counter
+	sum           string
 }
 
-func (r rule) comment() string {
-	return comment(r.label, r.id, digest(12, string(r.match), string(r.action), r.label))
-}
-
-// encode is the rule for the kernel, its counter beginning at the values given.
-func (r rule) encode(chain string, packets, bytes uint64) nftnl.Rule {
-	exprs := append(nftnl.Expr(nil), r.match...)
-	if !r.plain {
-		exprs = append(exprs, nftnl.CountPackets(packets, bytes)...)
+func (r *rule) comment() string {
+	if r.sum == "" {
+		r.sum = digest(12, string(r.match), string(r.action), r.label)
 	}
-	return nftnl.Rule{Chain: chain, Exprs: append(exprs, r.action...), Comment: r.comment()}
+	return comment(r.label, r.id, r.sum)
+}
+
+// appendTo appends the rule's expressions for the kernel, its counter beginning at the value given.
+func (r *rule) appendTo(exprs nftnl.Expr, from Counter) nftnl.Expr {
+	exprs = append(exprs, r.match...)
+	if !r.plain {
+		exprs = append(exprs, nftnl.CountPackets(from.Packets, from.Bytes)...)
+	}
+	return append(exprs, r.action...)
 }
 
 // chain is a chain's content. Of one that was read from the kernel only sum is known.
@@ -98,8 +102,8 @@ func newRuleset() ruleset {
 // desireChain sets a chain's content.
 func (rs *ruleset) desireChain(name string, c *chain) {
 	comments := make([]string, len(c.rules))
-	for i, r := range c.rules {
-		comments[i] = r.comment()
+	for i := range c.rules {
+		comments[i] = c.rules[i].comment()
 	}
 	c.sum = sumOf(c.base, true, comments)
 	old, _ := rs.chains.Wanted(name)

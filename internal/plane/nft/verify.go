@@ -2,7 +2,11 @@ package nft
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/tortie-net/tortie/internal/kernel/nftnl"
 )
@@ -75,66 +79,103 @@ func (p *Plane) observeChains(chains []nftnl.Chain, rules []nftnl.Rule) (rebuild
 
 // readUnknown reads the elements of the wanted sets whose kernel content is not known.
 func (p *Plane) readUnknown() error {
-	for name, s := range p.rules.touched {
-		if s.read {
-			continue
+	var unknown []*set
+	for _, s := range p.rules.touched {
+		if !s.read {
+			unknown = append(unknown, s)
 		}
-		if err := p.readSet(s); err != nil {
-			return err
-		}
+	}
+	if err := p.readSets(unknown); err != nil {
+		return fmt.Errorf("compare with what is wanted: %w", err)
+	}
+	for _, s := range unknown {
 		s.read = true
 		if s.pending() == 0 && !s.rewrite {
-			delete(p.rules.touched, name)
+			delete(p.rules.touched, s.spec.Name)
 		}
 	}
 	return nil
 }
 
-func (p *Plane) readSet(s *set) error {
+// fewSets is how many sets one socket reads alone.
+const fewSets = 64
+
+// readSets reads many sets by several sockets at once: for each question the kernel walks through the list of all sets
+// several times, but it answers sockets side by side.
+func (p *Plane) readSets(sets []*set) error {
+	conns := append([]*nftnl.Conn{p.conn}, p.readers...)
+	if len(sets) <= fewSets {
+		conns = conns[:1]
+	}
+	var next atomic.Int64
+	var wait sync.WaitGroup
+	errs := make([]error, len(conns))
+	for i, conn := range conns {
+		wait.Go(func() {
+			for n := next.Add(1); n <= int64(len(sets)) && errs[i] == nil; n = next.Add(1) {
+				errs[i] = p.readSet(conn, sets[n-1])
+			}
+		})
+	}
+	wait.Wait()
+	return errors.Join(errs...)
+}
+
+// readSet changes nothing but the set: it runs for several sets at once.
+func (p *Plane) readSet(conn *nftnl.Conn, s *set) error {
 	s.rewrite = false
 	if _, there := p.rules.shapes.Actual(s.spec.Name); !there || p.rebuild {
 		s.forgetKernel()
 		return nil
 	}
-	var err error
 	switch s.kind {
 	case kindRows:
-		err = p.readRows(s)
+		return readRows(conn, s)
 	case kindNet4, kindNet6:
-		err = p.readRanges(s)
-	default:
-		err = p.readHash(s)
+		return readRanges(conn, s)
 	}
-	if err != nil {
-		return fmt.Errorf("compare with what is wanted: %w", err)
-	}
-	return nil
+	return readHash(conn, s)
 }
+
+// A hash set that the kernel is re-arranging, as it does in the background once the set has grown, is dumped wrongly: from
+// one part of the answer to the next elements change places, so that some come twice and as many not at all.
+const (
+	readTries = 20
+	readPause = 10 * time.Millisecond // between tries; 100,000 elements are re-arranged in about this time
+)
+
+var errRearranged = fmt.Errorf("the kernel kept re-arranging the set while it was read %d times", readTries)
 
 // readHash avoids a second copy of a big set: an element that is as wanted costs one lookup.
-func (p *Plane) readHash(s *set) error {
+func readHash(conn *nftnl.Conn, s *set) error {
 	var seen []member
-	err := p.conn.Elements(nftnl.Inet, table, s.spec.Name, func() { seen = seen[:0]; s.rewrite = false }, func(e nftnl.Element) {
-		m, ok := s.kind.parse(e)
-		s.rewrite = s.rewrite || !ok
-		seen = append(seen, m)
-	})
-	if err != nil {
-		return err
-	}
-	s.members.ObserveSeq(func(yield func(member, struct{}) bool) {
-		for _, m := range seen {
-			if !yield(m, struct{}{}) {
-				return
-			}
+	for range readTries {
+		err := conn.Elements(nftnl.Inet, table, s.spec.Name, func() { seen = seen[:0]; s.rewrite = false }, func(e nftnl.Element) {
+			m, ok := s.kind.parse(e)
+			s.rewrite = s.rewrite || !ok
+			seen = append(seen, m)
+		})
+		if err != nil {
+			return err
 		}
-	})
-	return nil
+		s.members.ObserveSeq(func(yield func(member, struct{}) bool) {
+			for _, m := range seen {
+				if !yield(m, struct{}{}) {
+					return
+				}
+			}
+		})
+		if s.members.Present() == len(seen) {
+			return nil
+		}
+		time.Sleep(readPause)
+	}
+	return fmt.Errorf("set %s: %w", s.spec.Name, errRearranged)
 }
 
-func (p *Plane) readRanges(s *set) error {
+func readRanges(conn *nftnl.Conn, s *set) error {
 	var elements []nftnl.Element
-	err := p.conn.Elements(nftnl.Inet, table, s.spec.Name, func() { elements = nil }, func(e nftnl.Element) {
+	err := conn.Elements(nftnl.Inet, table, s.spec.Name, func() { elements = nil }, func(e nftnl.Element) {
 		elements = append(elements, nftnl.Element{Key: append([]byte(nil), e.Key...), End: e.End})
 	})
 	if err != nil {
@@ -146,22 +187,30 @@ func (p *Plane) readRanges(s *set) error {
 	return nil
 }
 
-func (p *Plane) readRows(s *set) error {
+func readRows(conn *nftnl.Conn, s *set) error {
 	rows := make(map[string]string)
-	err := p.conn.Elements(nftnl.Inet, table, s.spec.Name, func() { clear(rows) }, func(e nftnl.Element) {
-		chain := ""
-		if e.Verdict != nil {
-			if chain = e.Verdict.Chain; e.Verdict.Code != nftnl.Jump {
-				chain = fmt.Sprintf("verdict %d %s", e.Verdict.Code, chain)
+	for range readTries {
+		n := 0
+		err := conn.Elements(nftnl.Inet, table, s.spec.Name, func() { clear(rows); n = 0 }, func(e nftnl.Element) {
+			chain := ""
+			if e.Verdict != nil {
+				if chain = e.Verdict.Chain; e.Verdict.Code != nftnl.Jump {
+					chain = fmt.Sprintf("verdict %d %s", e.Verdict.Code, chain)
+				}
 			}
+			rows[string(e.Key)+string(e.KeyEnd)] = chain
+			n++
+		})
+		if err != nil {
+			return err
 		}
-		rows[string(e.Key)+string(e.KeyEnd)] = chain
-	})
-	if err != nil {
-		return err
+		if n == len(rows) {
+			s.rows.ObserveAll(rows)
+			return nil
+		}
+		time.Sleep(readPause)
 	}
-	s.rows.ObserveAll(rows)
-	return nil
+	return fmt.Errorf("set %s: %w", s.spec.Name, errRearranged)
 }
 
 // forgetKernel says that the table is not there, or will be made anew.

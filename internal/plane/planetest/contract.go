@@ -20,6 +20,7 @@ func Run(t *testing.T, s Subject) {
 	t.Run("changes of sets", s.sets)
 	t.Run("changes of policies", s.policies)
 	t.Run("one transaction", s.atomic)
+	t.Run("one transaction, other policies", s.replaced)
 	t.Run("restart", s.restart)
 	t.Run("damage", s.damage)
 	t.Run("counters", s.counters)
@@ -171,15 +172,46 @@ func (s Subject) policies(t *testing.T) {
 	w.check(t, "tcp a > b:80 = b")
 }
 
-// atomic changes policy back and forth while one packet every 200 µs is sent that each version denies and one that each
-// allows: nothing may be seen in between.
+// versions are two policies that both deny one packet, and both allow another, for other reasons.
+var versions = [2][]intent.Rule{
+	{{Action: deny, Protocol: tcp, Dst: intent.Entity{Ports: ports(22, 22)}}, {Action: allow}},
+	{{Action: allow, Protocol: tcp, Dst: intent.Entity{Ports: ports(80, 80)}}, {Action: deny, Protocol: tcp}},
+}
+
+// atomic changes a policy back and forth, and what tier it is in.
 func (s Subject) atomic(t *testing.T) {
+	s.probed(t, func(i int) []intent.KernelChange {
+		objects := []intent.Object{policy("p", "default", versions[i%2], nil)}
+		if i%3 == 0 { // another group, too
+			objects = append(objects, endpoint(2, tier(fmt.Sprintf("tier%d", i%2), deny, []string{"p"}, nil)))
+		}
+		return changes(objects)
+	})
+}
+
+// replaced puts another policy in the place of the one that is there, each time with a new name; now and then an endpoint
+// joins, so that what is dispatched alike does not come from one place.
+func (s Subject) replaced(t *testing.T) {
+	s.probed(t, func(i int) []intent.KernelChange {
+		name, old := fmt.Sprint("p", i), fmt.Sprint("p", i-1)
+		if i == 1 {
+			old = "p"
+		}
+		chosen := tier("default", deny, []string{name}, nil)
+		objects := []intent.Object{policy(name, "default", versions[i%2], nil), endpoint(2, chosen), endpoint(3, chosen)}
+		list := append(changes(objects), intent.KernelChange{Ref: intent.Ref{Kind: intent.KindPolicy, ID: refID(old)}})
+		if i%3 == 0 {
+			list = append(list, intent.KernelChange{Ref: endpoint(3).Ref()})
+		}
+		return list
+	})
+}
+
+// probed makes changes while one packet every 200 µs is sent that must be denied all the time, and one that must be
+// allowed: nothing may be seen in between.
+func (s Subject) probed(t *testing.T, change func(i int) []intent.KernelChange) {
 	w := newWorld(t)
 	p := s.open(t, w)
-	versions := [2][]intent.Rule{
-		{{Action: deny, Protocol: tcp, Dst: intent.Entity{Ports: ports(22, 22)}}, {Action: allow}},
-		{{Action: allow, Protocol: tcp, Dst: intent.Entity{Ports: ports(80, 80)}}, {Action: deny, Protocol: tcp}},
-	}
 	apply(t, p, toB(ingress(versions[0]...))...)
 	stop := make(chan struct{})
 	var wait sync.WaitGroup
@@ -194,11 +226,7 @@ func (s Subject) atomic(t *testing.T) {
 			default:
 			}
 			changed++
-			objects := []intent.Object{policy("p", "default", versions[changed%2], nil)}
-			if changed%3 == 0 { // another group, too
-				objects = append(objects, endpoint(2, tier(fmt.Sprintf("tier%d", changed%2), deny, []string{"p"}, nil)))
-			}
-			if err := p.Apply(context.Background(), changes(objects), true); err != nil {
+			if err := p.Apply(context.Background(), change(changed), true); err != nil {
 				t.Errorf("change %d: %v", changed, err)
 				return
 			}
