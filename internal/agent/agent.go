@@ -69,7 +69,8 @@ type Agent struct {
 	speaking *speaking
 	closers  []io.Closer
 
-	foreignDrops atomic.Pointer[[]string] // chains of others that drop what is forwarded
+	intentProblem error                    // set before Run serves
+	foreignDrops  atomic.Pointer[[]string] // chains of others that drop what is forwarded
 }
 
 // New constructs an agent on a store, in the network namespace of the process. Nothing in the kernel changes yet.
@@ -223,6 +224,7 @@ func (a *Agent) closeFirst(ctx context.Context) error {
 	objects, _, err := loadIntent(a.intentPath(), a.config.Node)
 	if err != nil {
 		a.log.Warn("the last intent cannot be used", "err", err)
+		a.intentProblem = err
 		return nil
 	}
 	if len(objects) > 0 {

@@ -30,7 +30,7 @@ func Command() *cobra.Command {
 			}
 			level.Set(l)
 			log := obs.NewLog(c.ErrOrStderr(), level)
-			where, err := etcd.FromEnv(os.Getenv)
+			where, err := etcd.FromHost()
 			if err != nil {
 				return err
 			}

@@ -42,6 +42,9 @@ func (a *Agent) Status() query.Status {
 			s.Problems = append(s.Problems, query.Problem{Object: "configuration", Reason: p})
 		}
 	}
+	for _, p := range a.fileProblems() {
+		s.Problems = append(s.Problems, query.Problem{Object: "file", Reason: p.Error()})
+	}
 	if names := a.foreignDrops.Load(); names != nil {
 		for _, n := range *names {
 			s.Problems = append(s.Problems, query.Problem{
@@ -65,6 +68,15 @@ func (a *Agent) Status() query.Status {
 		}
 	}
 	return s
+}
+
+// fileProblems is what could not be used of the files of an earlier run.
+func (a *Agent) fileProblems() []error {
+	problems := a.journal.Problems()
+	if a.intentProblem != nil {
+		problems = append(problems, a.intentProblem)
+	}
+	return problems
 }
 
 // Endpoints implements query.Source.

@@ -191,7 +191,7 @@ func openStore(ctx context.Context) (store.Store, error) {
 	if kind := os.Getenv("DATASTORE_TYPE"); kind == "kubernetes" {
 		return nil, errors.New("DATASTORE_TYPE kubernetes: this version reads and writes etcd only: set DATASTORE_TYPE=etcdv3 and ETCD_ENDPOINTS")
 	}
-	config, err := etcd.FromEnv(os.Getenv)
+	config, err := etcd.FromHost()
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tortie-net/tortie/internal/store/etcd"
 	"github.com/tortie-net/tortie/internal/store/etcd/embedded"
 )
 
@@ -33,7 +34,7 @@ func storeCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&dir, "dir", "/var/lib/tortie/store", "data folder")
-	c.Flags().StringSliceVar(&listen, "listen", []string{"unix:///run/tortie/store.sock"}, "unix:///PATH or http://HOST:PORT")
+	c.Flags().StringSliceVar(&listen, "listen", []string{"unix://" + etcd.LocalSocket}, "unix:///PATH or http://HOST:PORT")
 	c.Flags().BoolVar(&noFsync, "no-fsync", false, "do not wait for the disk: for labs, a crash of the machine loses the last writes")
 	return c
 }

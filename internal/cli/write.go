@@ -96,6 +96,10 @@ func readOnly(key model.Key) error {
 
 // write brings one object into the store. The manifest's resourceVersion, where it has one, must be the stored one.
 func (w *writer) write(ctx context.Context, m convert.Manifest, how mode) (change, error) {
+	if info, ok := convert.Lookup(string(m.Key.Kind)); ok && !info.Namespaced && m.Key.Namespace != "" {
+		_, _, err := convert.Prepare(m.Key, m.Value, nil) // says so by the field's name; the store only knows keys
+		return "", err
+	}
 	if err := readOnly(m.Key); err != nil {
 		return "", err
 	}

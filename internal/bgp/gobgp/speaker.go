@@ -238,12 +238,16 @@ func (s *Speaker) Close() error {
 	return nil
 }
 
+// unicast is the families that the server keeps tables for, numbered as in oc.AfiSafiType: IPv4 and IPv6 unicast. Without
+// it GoBGP makes tables for every family that it knows: half of a small agent's heap.
+var unicast = []uint32{0, 1}
+
 // globalOf is the server's own part of a configuration.
 func globalOf(c bgp.Config) (*api.Global, error) {
 	if c.AS == 0 {
 		return nil, fmt.Errorf("bgp: node %q: AS number 0: must be 1 to 4294967295", c.ID)
 	}
-	global := &api.Global{Asn: c.AS, RouterId: routerID(c).String(), ListenPort: int32(c.ListenPort), UseMultiplePaths: true}
+	global := &api.Global{Asn: c.AS, RouterId: routerID(c).String(), ListenPort: int32(c.ListenPort), UseMultiplePaths: true, Families: unicast}
 	if global.ListenPort == 0 {
 		global.ListenPort = 179
 	}

@@ -247,10 +247,13 @@ func RejectPortUnreachable() Expr {
 	})
 }
 
+const natRangePorts = 1 << 1 // NF_NAT_RANGE_PROTO_SPECIFIED
+
 // Masquerade is `masquerade`, with source ports from the two registers if they are not 0.
 func Masquerade(portMin, portMax Register) Expr {
 	return expression("masq", func(b []byte) []byte {
 		if portMin != 0 {
+			b = appendU32(b, unix.NFTA_MASQ_FLAGS, natRangePorts) // without it the kernel ignores the ports
 			b = appendU32(b, unix.NFTA_MASQ_REG_PROTO_MIN, uint32(portMin))
 			b = appendU32(b, unix.NFTA_MASQ_REG_PROTO_MAX, uint32(portMax))
 		}
