@@ -125,6 +125,18 @@ func TestFelixPacketFields(t *testing.T) {
 		inside(t, ns, "ip", "address", "add", "172.30.12.99/32", "dev", "eth0")
 		apply(t, l, felix("natOutgoingAddress: 172.30.12.99"))
 		become(t, "natOutgoingAddress", seesOf(router, netip.MustParseAddr("172.30.12.99")))
+
+		inRange := func() error { // ports that no client takes by itself
+			got, err := seen(router)
+			if err == nil && (got.Port() < 61000 || got.Port() > 61999) {
+				err = fmt.Errorf("the router sees port %d, want 61000 to 61999", got.Port())
+			}
+			return err
+		}
+		apply(t, l, felix("natOutgoingAddress: 172.30.12.99, natPortRange: 61000:61999"))
+		become(t, "natPortRange with an address", inRange)
+		apply(t, l, felix("natPortRange: 61000:61999"))
+		become(t, "natPortRange", inRange)
 	})
 	t.Run("nftablesFilterDenyAction", func(t *testing.T) { // R30
 		apply(t, l, gnp("p", "selector: app == 'x', types: [Ingress], ingress: [{action: Deny}]"))

@@ -235,7 +235,6 @@ var NotYet = map[string][]string{
 		"spec.metadataAddr",
 		"spec.metadataPort",
 		"spec.mtuIfacePattern",
-		"spec.natPortRange",
 		"spec.netlinkTimeout",
 		"spec.nftablesFilterAllowAction",
 		"spec.nftablesFlowTableDataIfacePattern",
