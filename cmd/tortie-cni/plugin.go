@@ -1,18 +1,11 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 	"time"
-
-	"github.com/containernetworking/cni/pkg/invoke"
-	"github.com/containernetworking/cni/pkg/skel"
-	"github.com/containernetworking/cni/pkg/types"
 )
 
 // How long the plugin waits for the agent. The agent's own limits are shorter.
@@ -29,35 +22,6 @@ const (
 	keyNetns      = "tortie.io/netns"      // CNI_NETNS, to be repeated in the result
 )
 
-// plugin serves the commands of one run.
-type plugin struct {
-	ipam bool // called as IPAM plugin
-	out  io.Writer
-}
-
-// conf is what the plugin itself must know of the network configuration.
-type conf struct {
-	Socket        string `json:"socket"`
-	PolicyTimeout int    `json:"policy_setup_timeout_seconds"`
-	IPAM          struct {
-		Type string `json:"type"`
-	} `json:"ipam"`
-}
-
-func parse(stdin []byte) (conf, error) {
-	var c conf
-	if err := json.Unmarshal(stdin, &c); err != nil {
-		return c, types.NewError(types.ErrDecodingFailure, "network configuration is not readable", err.Error())
-	}
-	if c.Socket == "" {
-		c.Socket = os.Getenv("TORTIE_CNI_SOCKET")
-	}
-	if c.Socket == "" {
-		c.Socket = "/run/tortie/cni.sock"
-	}
-	return c, nil
-}
-
 // delegate is the IPAM plugin that this one has to run: the agent cannot, it lives in an image of its own.
 func (p plugin) delegate(c conf) string {
 	if p.ipam || c.IPAM.Type == "" || c.IPAM.Type == "tortie-ipam" || c.IPAM.Type == "calico-ipam" {
@@ -66,176 +30,123 @@ func (p plugin) delegate(c conf) string {
 	return c.IPAM.Type
 }
 
-func (p plugin) request(command string, args *skel.CmdArgs) request {
+func (p plugin) request(a arguments) request {
+	command := a.command
 	if p.ipam {
 		command = "IPAM " + command
 	}
 	return request{
-		Version: protocolVersion, Command: command, ContainerID: args.ContainerID, IfName: args.IfName, Args: args.Args,
-		Config: args.StdinData,
+		Version: protocolVersion, Command: command, ContainerID: a.containerID, IfName: a.ifName, Args: a.args, Config: a.stdin,
 	}
 }
 
-func (p plugin) add(args *skel.CmdArgs) error {
-	c, err := parse(args.StdinData)
+func (p plugin) add(c conf, a arguments) error {
+	netns, err := p.openNetns(a.netns)
 	if err != nil {
 		return err
 	}
-	netns, err := openNetns(args.Netns, p.ipam)
-	if err != nil {
-		return err
-	}
-	defer closeQuietly(netns)
-	ctx, cancel := context.WithTimeout(context.Background(), max(addWait, time.Duration(c.PolicyTimeout+10)*time.Second))
-	defer cancel()
-	r := p.request("ADD", args)
-	extra := map[string]any{keyNetns: args.Netns}
+	defer closeFD(netns)
+	until := time.Now().Add(max(addWait, time.Duration(c.PolicyTimeout+10)*time.Second))
+	extra := map[string]any{keyNetns: a.netns}
 	delegate := p.delegate(c)
 	if delegate != "" {
-		result, err := invoke.DelegateAdd(ctx, delegate, args.StdinData, nil)
+		result, err := p.runDelegate(delegate, a, until)
+		if err == nil {
+			result, err = withVersion(result, c.Version)
+		}
 		if err != nil {
 			return fmt.Errorf("IPAM plugin %s: %w", delegate, err)
 		}
 		extra[keyIPAMResult] = result
 	}
+	r := p.request(a)
 	var answer response
-	if r.Config, err = withKeys(args.StdinData, extra); err == nil {
-		answer, err = ask(ctx, c.Socket, r, netns)
+	if r.Config, err = withKeys(a.stdin, extra); err == nil {
+		answer, err = ask(c.Socket, r, p.passed(netns), until)
 	}
 	if err == nil {
 		err = answer.err()
 	}
 	if err != nil {
 		if delegate != "" {
-			err = errors.Join(err, undoDelegate(delegate, args.StdinData))
+			// The addresses are given back in time of their own.
+			undo := a
+			undo.command = "DEL"
+			_, failed := p.runDelegate(delegate, undo, time.Now().Add(delWait))
+			err = errors.Join(err, failed)
 		}
-		return tryAgain(err)
+		return coded(err, codeTryAgain)
 	}
-	return p.print(answer)
-}
-
-// undoDelegate gives addresses back after a failed ADD, in time of its own.
-func undoDelegate(name string, stdin []byte) error {
-	ctx, cancel := context.WithTimeout(context.Background(), delWait)
-	defer cancel()
-	return invoke.DelegateDel(ctx, name, stdin, nil)
-}
-
-func (p plugin) print(r response) error {
-	_, err := p.out.Write(append(r.Result, '\n'))
-	return err
-}
-
-// tryAgain gives an error without a CNI code the one for "try again later".
-func tryAgain(err error) error {
-	var coded *types.Error
-	if errors.As(err, &coded) {
-		return coded
+	if _, err := p.out.Write(append(answer.Result, '\n')); err != nil {
+		return fail(codeIO, "write the result to stdout", err.Error())
 	}
-	return types.NewError(types.ErrTryAgainLater, err.Error(), "")
+	return nil
+}
+
+// passed is the namespace to hand over: an IPAM plugin needs none.
+func (p plugin) passed(netns int) int {
+	if p.ipam {
+		return -1
+	}
+	return netns
 }
 
 // del succeeds also when the agent is away: the request waits in the spool for it.
-func (p plugin) del(args *skel.CmdArgs) error {
-	c, err := parse(args.StdinData)
-	if err != nil {
-		return err
+func (p plugin) del(c conf, a arguments) error {
+	// The namespace may be gone by now, or its path lead to the node's: a DEL without it is a whole one too.
+	netns := -1
+	if a.netns != "" {
+		netns, _ = p.openNetns(a.netns)
 	}
-	// The namespace may be gone by now: a DEL without it is a whole one too.
-	netns, _ := openNetns(args.Netns, p.ipam)
-	defer closeQuietly(netns)
-	ctx, cancel := context.WithTimeout(context.Background(), delWait)
-	defer cancel()
-	r := p.request("DEL", args)
-	answer, err := ask(ctx, c.Socket, r, netns)
+	defer closeFD(netns)
+	until := time.Now().Add(delWait)
+	r := p.request(a)
+	answer, err := ask(c.Socket, r, p.passed(netns), until)
 	if err != nil {
-		if spoolErr := spool(c.Socket, r); spoolErr != nil {
-			return types.NewError(types.ErrTryAgainLater, err.Error(), spoolErr.Error())
+		if failed := spool(c.Socket, r); failed != nil {
+			return fail(codeTryAgain, err.Error(), failed.Error())
 		}
 	} else if err := answer.err(); err != nil {
 		return err
 	}
 	if d := p.delegate(c); d != "" {
-		return invoke.DelegateDel(ctx, d, args.StdinData, nil)
+		_, err := p.runDelegate(d, a, until)
+		return err
 	}
 	return nil
 }
 
-func (p plugin) check(args *skel.CmdArgs) error {
-	c, err := parse(args.StdinData)
+func (p plugin) check(c conf, a arguments) error {
+	netns, err := p.openNetns(a.netns)
 	if err != nil {
 		return err
 	}
-	netns, err := openNetns(args.Netns, p.ipam)
-	if err != nil {
-		return err
-	}
-	defer closeQuietly(netns)
-	return p.plain(c, p.request("CHECK", args), netns, otherWait, types.ErrTryAgainLater, func(ctx context.Context, d string) error {
-		return invoke.DelegateCheck(ctx, d, args.StdinData, nil)
-	})
-}
-
-func (p plugin) gc(args *skel.CmdArgs) error {
-	c, err := parse(args.StdinData)
-	if err != nil {
-		return err
-	}
-	return p.plain(c, p.request("GC", args), nil, gcWait, types.ErrTryAgainLater, func(ctx context.Context, d string) error {
-		return invoke.DelegateGC(ctx, d, args.StdinData, nil)
-	})
-}
-
-func (p plugin) status(args *skel.CmdArgs) error {
-	c, err := parse(args.StdinData)
-	if err != nil {
-		return err
-	}
-	return p.plain(c, p.request("STATUS", args), nil, otherWait, types.ErrPluginNotAvailable, func(ctx context.Context, d string) error {
-		return invoke.DelegateStatus(ctx, d, args.StdinData, nil)
-	})
+	defer closeFD(netns)
+	return p.plain(c, a, p.passed(netns), otherWait, codeTryAgain)
 }
 
 // plain asks the agent, then the delegated plugin; away is the code for an agent that does not answer.
-func (p plugin) plain(c conf, r request, netns *os.File, wait time.Duration, away uint, delegated func(context.Context, string) error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), wait)
-	defer cancel()
-	answer, err := ask(ctx, c.Socket, r, netns)
+func (p plugin) plain(c conf, a arguments, netns int, wait time.Duration, away uint) error {
+	until := time.Now().Add(wait)
+	answer, err := ask(c.Socket, p.request(a), netns, until)
 	if err != nil {
-		return types.NewError(away, err.Error(), "")
+		return fail(away, err.Error(), "")
 	}
 	if err := answer.err(); err != nil {
 		return err
 	}
 	if d := p.delegate(c); d != "" {
-		return delegated(ctx, d)
+		_, err := p.runDelegate(d, a, until)
+		return err
 	}
 	return nil
-}
-
-// openNetns opens CNI_NETNS, so that the agent need not trust a path nor see the same files. An IPAM plugin needs none.
-func openNetns(path string, ipam bool) (*os.File, error) {
-	if ipam || path == "" {
-		return nil, nil
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, types.NewError(types.ErrInvalidNetNS, "open CNI_NETNS: "+err.Error(), "")
-	}
-	return f, nil
-}
-
-func closeQuietly(f *os.File) {
-	if f != nil {
-		_ = f.Close()
-	}
 }
 
 // withKeys adds keys to the configuration and leaves everything else as it stands.
 func withKeys(stdin []byte, extra map[string]any) (json.RawMessage, error) {
 	all := map[string]json.RawMessage{}
 	if err := json.Unmarshal(stdin, &all); err != nil {
-		return nil, types.NewError(types.ErrDecodingFailure, "network configuration is not readable", err.Error())
+		return nil, fail(codeDecoding, "network configuration is not readable", err.Error())
 	}
 	for key := range all {
 		if strings.HasPrefix(key, "tortie.io/") {

@@ -1,18 +1,15 @@
 package main
 
 import (
-	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"syscall"
-
-	"github.com/containernetworking/cni/pkg/types"
+	"time"
 )
 
 // The agent's protocol, version 1: its length as 4 bytes big endian, then one JSON document, each way; the descriptor
@@ -46,53 +43,105 @@ func (r response) err() error {
 	if r.Error == nil {
 		return nil
 	}
-	return types.NewError(r.Error.Code, r.Error.Msg, r.Error.Details)
+	return fail(r.Error.Code, r.Error.Msg, r.Error.Details)
 }
 
-// ask sends one request and reads the answer. An error means that there was none.
-func ask(ctx context.Context, socket string, r request, netns *os.File) (response, error) {
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "unix", socket)
-	if err != nil {
-		return response{}, fmt.Errorf("the node's agent does not answer: %w", err)
-	}
-	defer func() { _ = c.Close() }()
-	conn, ok := c.(*net.UnixConn)
-	if !ok {
-		return response{}, fmt.Errorf("%s is not a unix socket", socket)
-	}
-	if deadline, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(deadline)
-	}
-	if err := send(conn, r, netns); err != nil {
-		return response{}, err
-	}
-	return receive(conn)
-}
-
-func send(conn *net.UnixConn, r request, netns *os.File) error {
-	r.Netns = netns != nil
+// ask sends one request, with the namespace unless netns is negative, and reads the answer. An error means that there
+// was none.
+func ask(socket string, r request, netns int, until time.Time) (response, error) {
+	r.Netns = netns >= 0
 	body, err := json.Marshal(r)
 	if err != nil {
-		return fmt.Errorf("encode request: %w", err)
+		return response{}, fmt.Errorf("encode request: %w", err)
 	}
 	if len(body) > maxMessage {
-		return fmt.Errorf("request of %d bytes: at most %d", len(body), maxMessage)
+		return response{}, fmt.Errorf("request of %d bytes: at most %d", len(body), maxMessage)
 	}
+	c, err := dial(socket, until)
+	if err != nil {
+		return response{}, fmt.Errorf("the node's agent does not answer: connect to %s: %w", socket, err)
+	}
+	defer closeFD(c.fd)
 	var rights []byte
-	if netns != nil {
-		rights = syscall.UnixRights(int(netns.Fd()))
-	}
-	out := append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...)
-	n, _, err := conn.WriteMsgUnix(out, rights, nil)
-	if err == nil && n < len(out) {
-		_, err = conn.Write(out[n:])
+	if netns >= 0 {
+		rights = syscall.UnixRights(netns)
 	}
 	// An agent that refuses at once answers before it has read: that answer says more than the broken pipe.
-	if err != nil && !errors.Is(err, syscall.EPIPE) {
-		return fmt.Errorf("send request to the node's agent: %w", err)
+	if err := c.send(append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...), rights); err != nil && !errors.Is(err, syscall.EPIPE) {
+		return response{}, fmt.Errorf("send request to the node's agent: %w", err)
+	}
+	return receive(c)
+}
+
+// conn is a stream socket by plain system calls: the net package's start alone would cost more than the whole exchange.
+type conn struct {
+	fd    int
+	until time.Time
+}
+
+func dial(path string, until time.Time) (conn, error) {
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return conn{}, err
+	}
+	c := conn{fd, until}
+	err = c.repeat(syscall.SO_SNDTIMEO, func() error { return syscall.Connect(fd, &syscall.SockaddrUnix{Name: path}) })
+	if err != nil {
+		closeFD(fd)
+	}
+	return c, err
+}
+
+// repeat makes a call with what is left of the time, again when a signal cut it short.
+func (c conn) repeat(option int, call func() error) error {
+	for {
+		left := time.Until(c.until)
+		if left <= 0 {
+			return errors.New("no time is left")
+		}
+		tv := syscall.NsecToTimeval(max(left, time.Millisecond).Nanoseconds())
+		if err := syscall.SetsockoptTimeval(c.fd, syscall.SOL_SOCKET, option, &tv); err != nil {
+			return err
+		}
+		err := call()
+		if errors.Is(err, syscall.EAGAIN) {
+			return errors.New("no answer within the time that the command has")
+		}
+		if !errors.Is(err, syscall.EINTR) {
+			return err
+		}
+	}
+}
+
+func (c conn) send(out, rights []byte) error {
+	for len(out) > 0 {
+		var n int
+		err := c.repeat(syscall.SO_SNDTIMEO, func() (err error) {
+			n, err = syscall.SendmsgN(c.fd, out, rights, nil, syscall.MSG_NOSIGNAL)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		out, rights = out[n:], nil
 	}
 	return nil
+}
+
+// Read implements io.Reader.
+func (c conn) Read(b []byte) (int, error) {
+	var n int
+	err := c.repeat(syscall.SO_RCVTIMEO, func() (err error) {
+		n, err = syscall.Read(c.fd, b)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	if n == 0 {
+		return 0, io.EOF
+	}
+	return n, nil
 }
 
 func receive(conn io.Reader) (response, error) {

@@ -27,7 +27,9 @@ func (r *request) add(ctx context.Context) (json.RawMessage, error) {
 	if r.conf.PolicyTimeout > 0 {
 		limit = time.Duration(r.conf.PolicyTimeout) * time.Second
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done within %v (policySetupTimeout)", limit))
+	until := time.Now().Add(limit)
+	limit -= undoTime(limit)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done within %v (policySetupTimeout, less what undoing takes)", limit))
 	defer cancel()
 	if err := s.o.Waiter.Ready(); err != nil {
 		return nil, types.NewError(types.ErrTryAgainLater, "the node's agent cannot serve ADD now", err.Error())
@@ -50,7 +52,7 @@ func (r *request) add(ctx context.Context) (json.RawMessage, error) {
 	}
 	// A DEL of an earlier attempt that is still to be finished must not take this one away. What its handle holds is
 	// released with this attempt's addresses.
-	if err := s.o.Journal.unqueue(s.o.Journal.spoolPath(r.raw)); err != nil {
+	if r.owed, err = s.o.Journal.unqueue(s.o.Journal.spoolPath(r.raw)); err != nil {
 		return nil, types.NewError(types.ErrIOFailure, err.Error(), "")
 	}
 	if err := s.o.Journal.put(&e); err != nil {
@@ -60,7 +62,10 @@ func (r *request) add(ctx context.Context) (json.RawMessage, error) {
 	if err == nil {
 		return result, nil
 	}
-	if undo := s.undo(ctx, e, r.raw, r.netns); undo != nil {
+	if !r.asked && !r.owed {
+		e.Handle = "" // the store has nothing of it and may be away: it must not be waited for
+	}
+	if undo := s.undo(ctx, until, e, r.raw, r.netns); undo != nil {
 		err = errors.Join(err, fmt.Errorf("undoing it: %w", undo))
 	}
 	var coded *types.Error
@@ -69,6 +74,9 @@ func (r *request) add(ctx context.Context) (json.RawMessage, error) {
 	}
 	return nil, tryAgain("ADD", withCause(ctx, err))
 }
+
+// undoTime is the part of an ADD's limit that is kept for undoing it.
+func undoTime(limit time.Duration) time.Duration { return min(undoTimeout, limit/6) }
 
 func tryAgain(what string, err error) error {
 	return types.NewError(types.ErrTryAgainLater, what+": "+err.Error(), "")

@@ -202,6 +202,7 @@ func (r *request) assign(ctx context.Context, a addressing) ([]netip.Addr, error
 		return a.given, nil
 	}
 	r.server.crash("ipam.assign")
+	r.asked = true
 	addrs, err := r.server.o.Allocator.Assign(ctx, *a.request)
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 
@@ -357,5 +358,24 @@ func TestWithIPv6Off(t *testing.T) {
 	}
 	if v, err := (kernel.Sysctls{Namespace: ns}).Read("net/ipv6/conf/all/disable_ipv6"); err != nil || v != "1" {
 		t.Errorf("the workload's disable_ipv6 is %q now, %v", v, err)
+	}
+}
+
+// TestFailedAddEndsInTime: an ADD that waits in vain ends within its limit, undoing included, and as long as it has
+// asked for no address the store is left alone: it may be what is away.
+func TestFailedAddEndsInTime(t *testing.T) {
+	n := newTestNode(t)
+	n.store.setAway(errors.New("store: connection refused"))
+	began := time.Now()
+	r, err := n.add("c1", podArgs("nobody", "u"), config(`,"policy_setup_timeout_seconds":1`), pod(t))
+	must(t, err)
+	if took := time.Since(began); r.Error == nil || r.Error.Code != 11 || took > 1500*time.Millisecond {
+		t.Errorf("after %v: answer %+v, want code 11 within 1 s", took, r.Error)
+	}
+	if queued, err := n.server.o.Journal.queued(); err != nil || len(queued) != 0 {
+		t.Errorf("a DEL is queued although nothing was asked of the store: %v, %v", queued, err)
+	}
+	if left := undoTime(addTimeout); left != undoTimeout {
+		t.Errorf("%v of %v are for undoing, want %v", left, addTimeout, undoTimeout)
 	}
 }

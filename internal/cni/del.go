@@ -102,9 +102,9 @@ func (s *Server) removeInside(h *kernel.Handle, e entry) error {
 	return h.DeleteLink(e.Binding.IfName)
 }
 
-// undo takes back what a failed ADD left, in time of its own.
-func (s *Server) undo(ctx context.Context, e entry, raw SocketRequest, netns *kernel.Namespace) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+// undo takes back what a failed ADD left, until then or for undoTimeout, whichever is sooner.
+func (s *Server) undo(ctx context.Context, until time.Time, e entry, raw SocketRequest, netns *kernel.Namespace) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(undoTimeout, time.Until(until)))
 	defer cancel()
 	return s.remove(ctx, e, raw, netns)
 }
@@ -162,7 +162,7 @@ func (s *Server) recoverOne(ctx context.Context, e entry) error {
 		return nil // the runtime came first
 	}
 	conf := fmt.Appendf(nil, `{"cniVersion":%q,"name":%q,"ipam":{"type":"tortie-ipam"}}`, resultVersion, e.Binding.Network)
-	return s.undo(ctx, e, SocketRequest{Config: conf}, nil)
+	return s.undo(ctx, time.Now().Add(undoTimeout), e, SocketRequest{Config: conf}, nil)
 }
 
 // argsOf is the CNI_ARGS that name the workload.
@@ -247,5 +247,6 @@ func (s *Server) redo(ctx context.Context, path string, raw SocketRequest) error
 			return err
 		}
 	}
-	return s.o.Journal.unqueue(path)
+	_, err = s.o.Journal.unqueue(path)
+	return err
 }

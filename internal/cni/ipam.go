@@ -14,7 +14,8 @@ import (
 // waited for and none is bound: annotations do not count, only the configuration and CNI_ARGS.
 func (r *request) ipamAdd(ctx context.Context) (json.RawMessage, error) {
 	s := r.server
-	ctx, cancel := context.WithTimeoutCause(ctx, addTimeout, fmt.Errorf("not done within %v", addTimeout))
+	limit := addTimeout - undoTime(addTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done within %v", limit))
 	defer cancel()
 	e := r.entry()
 	e.State, e.Handle = stateIPAM, r.handle()
@@ -35,7 +36,7 @@ func (r *request) ipamAdd(ctx context.Context) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.o.Journal.unqueue(s.o.Journal.spoolPath(r.raw)); err != nil {
+	if _, err := s.o.Journal.unqueue(s.o.Journal.spoolPath(r.raw)); err != nil {
 		return nil, types.NewError(types.ErrIOFailure, err.Error(), "")
 	}
 	if err := s.o.Journal.put(&e); err != nil {

@@ -23,10 +23,10 @@ const (
 	maxWaiting   = 64
 	readTimeout  = 5 * time.Second
 	writeTimeout = 5 * time.Second
-	addTimeout   = 30 * time.Second // policySetupTimeout
+	addTimeout   = 30 * time.Second // policySetupTimeout; undoing a failed ADD is within it
 	delTimeout   = 5 * time.Second
 	checkTimeout = 5 * time.Second
-	undoTimeout  = 5 * time.Second
+	undoTimeout  = 5 * time.Second // of addTimeout: a sixth, also of a limit that the configuration sets
 	spoolEvery   = 5 * time.Second
 )
 
@@ -199,6 +199,9 @@ type request struct {
 	conf   *netConf
 	args   cniArgs
 	netns  *kernel.Namespace // nil: none came
+
+	asked bool // the allocator was asked for addresses: it may hold some, whatever it answered
+	owed  bool // a DEL that was still to be done gave way to this ADD: the handle may hold what that one left
 }
 
 func (r *request) ipamOnly() bool {

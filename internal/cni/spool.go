@@ -98,10 +98,15 @@ func (j *Journal) readQueued(path string) (SocketRequest, error) {
 	return r, nil
 }
 
-func (j *Journal) unqueue(path string) error {
+// unqueue removes a DEL from the spool; it says whether there was one.
+func (j *Journal) unqueue(path string) (bool, error) {
 	j.o.Crash("spool.remove")
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("cni spool: %w", err)
+	err := os.Remove(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
 	}
-	return nil
+	if err != nil {
+		return false, fmt.Errorf("cni spool: %w", err)
+	}
+	return true, nil
 }

@@ -20,19 +20,22 @@ type Handle struct {
 // are used.
 func Open(ns *Namespace) (*Handle, error) {
 	h := &Handle{ns: ns}
+	// One visit for both sockets: each costs a thread.
 	err := within(ns, func() (err error) {
-		h.nl, err = netlink.NewHandle(unix.NETLINK_ROUTE)
+		if h.nl, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
+			return fmt.Errorf("open rtnetlink: %w", err)
+		}
+		if err = h.nl.SetSocketTimeout(answerSeconds * time.Second); err != nil {
+			err = fmt.Errorf("open rtnetlink: %w", err)
+		} else {
+			h.raw, err = dial(nil)
+		}
+		if err != nil {
+			h.nl.Close()
+		}
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("open rtnetlink: %w", err)
-	}
-	if err := h.nl.SetSocketTimeout(answerSeconds * time.Second); err != nil {
-		h.nl.Close()
-		return nil, fmt.Errorf("open rtnetlink: %w", err)
-	}
-	if h.raw, err = dial(ns); err != nil {
-		h.nl.Close()
 		return nil, err
 	}
 	return h, nil

@@ -59,6 +59,23 @@ func (h *Handle) Link(name string) (Link, error) {
 	return fromNetlink(l), nil
 }
 
+// LinkByIndex returns the interface of that number; errors.Is(err, ErrNoLink) when there is none.
+func (h *Handle) LinkByIndex(index int) (Link, error) {
+	var l netlink.Link
+	err := repeat(func() (err error) {
+		l, err = h.nl.LinkByIndex(index)
+		return err
+	})
+	var missing netlink.LinkNotFoundError
+	if errors.As(err, &missing) || errors.Is(err, unix.ENODEV) {
+		return Link{}, fmt.Errorf("interface %d: %w", index, ErrNoLink)
+	}
+	if err != nil {
+		return Link{}, fmt.Errorf("interface %d: look up: %w", index, err)
+	}
+	return fromNetlink(l), nil
+}
+
 func (h *Handle) link(name string) (netlink.Link, error) {
 	var l netlink.Link
 	err := repeat(func() (err error) {

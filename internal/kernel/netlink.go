@@ -28,7 +28,7 @@ const (
 )
 
 func dial(ns *Namespace) (*conn, error) {
-	c := &conn{buf: make([]byte, 256<<10)}
+	c := &conn{buf: make([]byte, 32<<10)}
 	err := within(ns, func() (err error) {
 		c.fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
 		return err

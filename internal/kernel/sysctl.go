@@ -1,9 +1,7 @@
 package kernel
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -40,13 +38,13 @@ func (s Sysctls) Read(p string) (string, error) {
 	}
 	var raw []byte
 	err = within(s.Namespace, func() (err error) {
-		raw, err = os.ReadFile(file)
+		raw, err = readSysctl(file, make([]byte, sysctlBytes))
 		return err
 	})
 	if err != nil {
-		return "", fmt.Errorf("sysctl %s: read: %w", p, unwrapPath(err))
+		return "", fmt.Errorf("sysctl %s: read: %w", p, err)
 	}
-	return strings.TrimSpace(string(raw)), nil
+	return string(raw), nil
 }
 
 // Write sets a setting.
@@ -66,50 +64,11 @@ func (s Sysctls) WriteAll(settings []Setting) error {
 				return err
 			}
 			if err := writeSysctl(file, set.Value); err != nil {
-				return fmt.Errorf("sysctl %s: write %q: %w", set.Path, set.Value, unwrapPath(err))
+				return fmt.Errorf("sysctl %s: write %q: %w", set.Path, set.Value, err)
 			}
 		}
 		return nil
 	})
-}
-
-// ReadAll returns the values of those paths that exist.
-func (s Sysctls) ReadAll(paths []string) (map[string]string, error) {
-	values := make(map[string]string, len(paths))
-	err := within(s.Namespace, func() error {
-		here := Sysctls{Root: s.Root}
-		for _, p := range paths {
-			v, err := here.Read(p)
-			if errors.Is(err, os.ErrNotExist) {
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			values[p] = v
-		}
-		return nil
-	})
-	return values, err
-}
-
-// writeSysctl never creates: a missing setting is an error, also below a Root that is an ordinary folder.
-func writeSysctl(file, value string) error {
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_TRUNC, 0)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(value + "\n")
-	return errors.Join(err, f.Close())
-}
-
-// unwrapPath drops the file name that os puts into its errors: the caller's message has the setting's.
-func unwrapPath(err error) error {
-	var p *os.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
 }
 
 // IPv6Enabled says whether the namespace has IPv6: the kernel has it, and it is not disabled on all interfaces.

@@ -17,6 +17,9 @@ import (
 // predecessorMetrics are those that Felix and BIRD give their routes: the kernel's default, BIRD's own, Calico's.
 var predecessorMetrics = []int{0, 32, 1024}
 
+// manyLinks is from how many interfaces on a list of all is cheaper than to ask for each.
+const manyLinks = 32
+
 // step is one route to be written.
 type step struct {
 	key   kernel.RouteKey
@@ -219,11 +222,14 @@ func (p *Plane) sweep(whole bool) {
 	if !whole || len(unwanted) == 0 && len(p.stale) == 0 {
 		return
 	}
-	links, err := p.handle.Links()
+	names, err := p.names(unwanted)
 	if err != nil {
 		return // nothing is lost: the keys stay dirty
 	}
-	workload := p.workloadLinks(links)
+	workload := map[int]bool{}
+	for number, name := range names {
+		workload[number] = hasPrefix(name, p.prefixes)
+	}
 	standing := p.standing(unwanted)
 	var deletes []step
 	for _, k := range unwanted {
@@ -245,7 +251,41 @@ func (p *Plane) sweep(whole bool) {
 	}
 	slices.SortFunc(deletes, func(a, b step) int { return cmp.Compare(a.want.rank, b.want.rank) })
 	p.remove(deletes)
-	p.sweepNeighbours(links)
+	p.sweepNeighbours(names)
+}
+
+// names looks up the interfaces of routes and neighbours that are in doubt, one by one: a list of all would make each
+// change cost what the node has workloads. One that is gone is not among them.
+func (p *Plane) names(unwanted []kernel.RouteKey) (map[int]string, error) {
+	doubtful := map[int]bool{}
+	for _, k := range unwanted {
+		for _, hop := range p.actual[k].NextHops {
+			doubtful[hop.Link] = true
+		}
+	}
+	for k := range p.stale {
+		doubtful[k.Link] = true
+	}
+	delete(doubtful, 0)
+	names := make(map[int]string, len(doubtful))
+	if len(doubtful) > manyLinks {
+		links, err := p.handle.Links()
+		for _, l := range links {
+			names[l.Index] = l.Name
+		}
+		return names, err
+	}
+	for number := range doubtful {
+		l, err := p.handle.LinkByIndex(number)
+		if errors.Is(err, kernel.ErrNoLink) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		names[number] = l.Name
+	}
+	return names, nil
 }
 
 // standing says of which prefixes the plane has made a route, if there is a predecessor's among those not wanted.
@@ -291,11 +331,7 @@ func (p *Plane) drop(k kernel.RouteKey) {
 }
 
 // sweepNeighbours deletes those permanent entries in doubt, on workload interfaces, that no wanted route asks for.
-func (p *Plane) sweepNeighbours(links []kernel.Link) {
-	names := map[int]string{}
-	for _, l := range links {
-		names[l.Index] = l.Name
-	}
+func (p *Plane) sweepNeighbours(names map[int]string) {
 	var writes []kernel.NeighbourWrite
 	for k := range p.stale {
 		delete(p.stale, k)

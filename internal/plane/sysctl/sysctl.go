@@ -16,14 +16,18 @@ import (
 	"github.com/tortie-net/tortie/internal/plane"
 )
 
-// The kernel tells nobody when a setting changes, so the plane looks.
-const pollEvery = time.Second
+// The kernel tells nobody when a setting changes, so the plane looks: at each setting once in pollEvery, at a part of
+// them in each of pollParts, so that a node with many workloads never waits for a look at all of them.
+const (
+	pollEvery = time.Second
+	pollParts = 8
+)
 
 // Options of a plane.
 type Options struct {
 	Root      string            // empty: /proc/sys
 	Namespace *kernel.Namespace // nil: the process's own; settings outside net/ are the machine's anyway
-	Poll      time.Duration     // 0: each second
+	Poll      time.Duration     // time in which each setting is looked at once; 0: one second
 }
 
 // Plane keeps kernel settings at their values. It owns exactly those that the intent names, and leaves one alone that
@@ -34,8 +38,11 @@ type Plane struct {
 	stop   context.CancelFunc
 	ended  sync.WaitGroup
 
-	mu      sync.Mutex // guards desired, held and told, which the poll reads
+	mu      sync.Mutex // guards what the poll uses, down to told
+	reader  *kernel.SysctlReader
 	desired map[string]*intent.Sysctl
+	order   []string          // paths of desired, sorted; nil: to be made anew
+	looked  string            // at which the poll looked last
 	held    map[string]string // as last read or written
 	told    map[string]bool   // damage announced and not yet repaired
 
@@ -56,8 +63,9 @@ func New(o Options) *Plane {
 		o.Poll = pollEvery
 	}
 	ctx, stop := context.WithCancel(context.Background())
+	files := kernel.Sysctls{Root: o.Root, Namespace: o.Namespace}
 	p := &Plane{
-		files: kernel.Sysctls{Root: o.Root, Namespace: o.Namespace}, damage: make(chan string, 16), stop: stop,
+		files: files, reader: files.Reader(), damage: make(chan string, 16), stop: stop,
 		desired: map[string]*intent.Sysctl{}, held: map[string]string{}, told: map[string]bool{},
 		dirty: map[string]bool{}, failed: map[string]string{},
 	}
@@ -69,6 +77,7 @@ func New(o Options) *Plane {
 func (p *Plane) Close() error {
 	p.stop()
 	p.ended.Wait()
+	p.reader.Close()
 	return nil
 }
 
@@ -99,20 +108,13 @@ func (p *Plane) Apply(_ context.Context, changes []intent.KernelChange, _ bool) 
 		p.forget(c.Ref.ID)
 		if ok && s != nil {
 			p.desired[c.Ref.ID] = s
+			p.order = nil
 			p.dirty[c.Ref.ID] = true
 		}
 	}
 	paths := slices.Sorted(maps.Keys(p.dirty))
-	now, err := p.files.ReadAll(paths)
-	if err != nil {
-		// One unreadable setting must not hide the others.
-		now = map[string]string{}
-		for _, path := range paths {
-			if v, err := p.files.Read(path); err == nil {
-				now[path] = v
-			}
-		}
-	}
+	now := make(map[string]string, len(paths))
+	p.reader.Each(paths, func(path string, value []byte) { now[path] = string(value) })
 	for _, path := range paths {
 		p.move(p.desired[path], now)
 	}
@@ -120,6 +122,10 @@ func (p *Plane) Apply(_ context.Context, changes []intent.KernelChange, _ bool) 
 }
 
 func (p *Plane) forget(path string) {
+	if p.desired[path] != nil {
+		p.order = nil
+	}
+	p.reader.Forget(path)
 	delete(p.desired, path)
 	delete(p.held, path)
 	delete(p.told, path)
@@ -181,7 +187,7 @@ func (p *Plane) damaged(path string) bool {
 }
 
 // same compares as the kernel shows values: several are separated by tabs.
-func same(a, b string) bool { return slices.Equal(strings.Fields(a), strings.Fields(b)) }
+func same(a, b string) bool { return a == b || slices.Equal(strings.Fields(a), strings.Fields(b)) }
 
 // Status implements plane.Plane.
 func (p *Plane) Status() plane.Status {
@@ -194,7 +200,7 @@ func (p *Plane) Status() plane.Status {
 
 // poll announces each damaged setting once, and once more after the hold-off of one that was put off.
 func (p *Plane) poll(ctx context.Context, every time.Duration) {
-	tick := time.NewTicker(every)
+	tick := time.NewTicker(max(every/pollParts, 1))
 	defer tick.Stop()
 	for {
 		select {
@@ -211,26 +217,44 @@ func (p *Plane) poll(ctx context.Context, every time.Duration) {
 	}
 }
 
+// part is what is to be looked at now. The order is that of the paths, so that a change of the intent moves nobody's
+// turn by much.
+func (p *Plane) part() []string {
+	if p.order == nil {
+		p.order = slices.Sorted(maps.Keys(p.desired))
+	}
+	from, found := slices.BinarySearch(p.order, p.looked)
+	if found {
+		from++
+	}
+	if from == len(p.order) {
+		from = 0
+	}
+	paths := p.order[from:min(from+(len(p.order)+pollParts-1)/pollParts, len(p.order))]
+	if len(paths) > 0 {
+		p.looked = paths[len(paths)-1]
+	}
+	return paths
+}
+
 func (p *Plane) look() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now, err := p.files.ReadAll(slices.Sorted(maps.Keys(p.desired)))
-	if err != nil {
-		return nil // Apply reports what cannot be read
-	}
 	var changed []string
-	for path, s := range p.desired {
-		have, exists := now[path]
-		due := exists && !same(have, s.Value)
+	p.reader.Each(p.part(), func(path string, value []byte) {
+		want := p.desired[path].Value
+		if string(value) == want || same(string(value), want) {
+			return
+		}
 		last := p.repairs.Last(path)
-		if due && p.told[path] && p.failed[path] != "" && !last.IsZero() && time.Since(last) >= plane.RepairHoldOff {
+		if p.told[path] && p.failed[path] != "" && !last.IsZero() && time.Since(last) >= plane.RepairHoldOff {
 			delete(p.told, path)
 		}
-		if due && !p.told[path] {
+		if !p.told[path] {
 			p.told[path] = true
 			changed = append(changed, path)
 		}
-	}
+	})
 	slices.Sort(changed)
 	return changed
 }
