@@ -18,6 +18,9 @@ func (Codec) Encode(key model.Key, value any) ([]byte, error) { return Encode(ke
 // Decode is the function Decode.
 func (Codec) Decode(key model.Key, raw []byte) (any, error) { return Decode(key, raw) }
 
+// DecodeLean is the function DecodeLean.
+func (Codec) DecodeLean(key model.Key, raw []byte) (any, error) { return DecodeLean(key, raw) }
+
 // Initial is an object that the first client of an empty store creates.
 type Initial struct {
 	Key   model.Key

@@ -88,6 +88,8 @@ func (p *problems) convert(value any) any {
 func (p *problems) convertKubernetes(value any) any {
 	switch v := value.(type) {
 	case *corev1.Pod:
+		return p.convertKubernetes(leanOf(v))
+	case *leanPod:
 		if !isEndpoint(v) {
 			return nil
 		}

@@ -23,28 +23,28 @@ const (
 )
 
 // isEndpoint says whether a pod has an interface of its own on a node (R9).
-func isEndpoint(pod *corev1.Pod) bool { return !pod.Spec.HostNetwork && pod.Spec.NodeName != "" }
+func isEndpoint(pod *leanPod) bool { return !pod.Spec.HostNetwork && pod.Spec.NodeName != "" }
 
 // finished says whether a pod owns no address any more (R8).
-func finished(pod *corev1.Pod) bool {
+func finished(pod *leanPod) bool {
 	if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
 		return true
 	}
-	released, ok := pod.Annotations[annotationPodIP]
-	return pod.DeletionTimestamp != nil && ok && released == ""
+	released, ok := pod.Metadata.Annotations[annotationPodIP]
+	return pod.Metadata.DeletionTimestamp != nil && ok && released == ""
 }
 
-func (p *problems) pod(v *corev1.Pod) *model.WorkloadEndpoint {
+func (p *problems) pod(v *leanPod) *model.WorkloadEndpoint {
 	namespace, account := p.key.Namespace, v.Spec.ServiceAccountName
 	out := &model.WorkloadEndpoint{
 		ID:          model.WorkloadID{Orchestrator: orchestratorK8s, Namespace: namespace, Workload: p.key.Name, Endpoint: "eth0"},
-		UID:         string(v.UID),
+		UID:         v.Metadata.UID,
 		Node:        v.Spec.NodeName,
-		ContainerID: v.Annotations[annotationContainerID],
-		Labels:      workloadLabels(v.Labels, namespace, orchestratorK8s, account),
+		ContainerID: v.Metadata.Annotations[annotationContainerID],
+		Labels:      workloadLabels(v.Metadata.Labels, namespace, orchestratorK8s, account),
 		Profiles:    []string{"kns." + namespace},
 		Ports:       p.containerPorts(v),
-		Annotations: podAnnotations(v.Annotations),
+		Annotations: podAnnotations(v.Metadata.Annotations),
 	}
 	if account != "" {
 		out.Profiles = append(out.Profiles, "ksa."+namespace+"."+account)
@@ -53,7 +53,7 @@ func (p *problems) pod(v *corev1.Pod) *model.WorkloadEndpoint {
 		out.Addresses = p.podAddresses(v)
 		out.AddressesFromIPAM = len(out.Addresses) == 0
 	}
-	out.SourcePrefixes = p.sourcePrefixes(v.Annotations[annotationSourcePrefixes])
+	out.SourcePrefixes = p.sourcePrefixes(v.Metadata.Annotations[annotationSourcePrefixes])
 	return out
 }
 
@@ -68,7 +68,7 @@ func podAnnotations(annotations map[string]string) map[string]string {
 }
 
 // podAddresses are the addresses that the pod states, from the first place that has any (R10).
-func (p *problems) podAddresses(v *corev1.Pod) []netip.Addr {
+func (p *problems) podAddresses(v *leanPod) []netip.Addr {
 	var texts []string
 	for _, ip := range v.Status.PodIPs {
 		texts = append(texts, ip.IP)
@@ -79,9 +79,9 @@ func (p *problems) podAddresses(v *corev1.Pod) []netip.Addr {
 	}{
 		{"status.podIPs", texts},
 		{"status.podIP", nonEmpty(v.Status.PodIP)},
-		{"metadata.annotations[" + annotationPodIPs + "]", nonEmpty(v.Annotations[annotationPodIPs])},
-		{"metadata.annotations[" + annotationPodIP + "]", nonEmpty(v.Annotations[annotationPodIP])},
-		{"metadata.annotations[" + annotationAWSPodIPs + "]", nonEmpty(v.Annotations[annotationAWSPodIPs])},
+		{"metadata.annotations[" + annotationPodIPs + "]", nonEmpty(v.Metadata.Annotations[annotationPodIPs])},
+		{"metadata.annotations[" + annotationPodIP + "]", nonEmpty(v.Metadata.Annotations[annotationPodIP])},
+		{"metadata.annotations[" + annotationAWSPodIPs + "]", nonEmpty(v.Metadata.Annotations[annotationAWSPodIPs])},
 	} {
 		var addrs []netip.Addr
 		for _, text := range place.texts {
@@ -108,11 +108,11 @@ func nonEmpty(list string) []string {
 }
 
 // containerPorts are the named ports of the containers and init containers (R81).
-func (p *problems) containerPorts(v *corev1.Pod) []model.NamedPort {
+func (p *problems) containerPorts(v *leanPod) []model.NamedPort {
 	var out []model.NamedPort
 	for _, list := range []struct {
 		path       string
-		containers []corev1.Container
+		containers []leanContainer
 	}{{"spec.containers", v.Spec.Containers}, {"spec.initContainers", v.Spec.InitContainers}} {
 		for i := range list.containers {
 			for j, port := range list.containers[i].Ports {

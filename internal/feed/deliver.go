@@ -7,7 +7,7 @@ import (
 	"github.com/tortie-net/tortie/internal/store"
 )
 
-// portion is how many updates of the first list are handed over at once. What the reader has taken in of one portion is
+// portion is how many updates of the first list are handed over at once, at most. What the reader has taken in of one portion is
 // garbage when the next one is decoded: a whole list of decoded objects would be the most memory that an agent ever needs.
 const portion = 1024
 

@@ -89,23 +89,61 @@ func (f *Feed) connect(ctx context.Context, s *session, up func()) (time.Duratio
 	return max(time.Since(began), 1), err
 }
 
-// list brings the memory, and the reader, to a whole list: what differs, and what is no longer there.
+// list brings the memory, and the reader, to a whole list: what differs, and what is no longer there. Of the first list
+// the reader gets each portion at once; later ones it gets as one step.
 func (f *Feed) list(ctx context.Context, s *session) error {
-	objects, revision, err := f.store.List(ctx, f.query)
+	var l *relisting
+	begin := func(revision store.Revision) error {
+		restored := false
+		if revision < f.memory.high {
+			if s.older++; s.older < olderLists {
+				return fmt.Errorf("list: %w: revision %d after %d", errOlder, revision, f.memory.high)
+			}
+			restored = true
+			f.log.Warn("store was put back to an earlier state: taking it over whole", "revision", revision, "was", f.memory.high)
+		}
+		l = f.memory.relist(revision, restored)
+		return nil
+	}
+	var changes []store.Event
+	page := func(objects []store.Object, at store.Revision) error {
+		if l == nil {
+			if err := begin(at); err != nil {
+				return err
+			}
+		}
+		changes = l.page(objects, changes)
+		if l.first {
+			f.pending.add(changes, 0, false)
+			changes = nil
+		}
+		return nil
+	}
+	revision, err := f.pages(ctx, page)
+	if err == nil && l == nil { // there is no object
+		err = begin(revision)
+	}
 	if err != nil {
+		if l != nil {
+			l.abandon()
+		}
 		return err
 	}
-	restored := false
-	if revision < f.memory.high {
-		if s.older++; s.older < olderLists {
-			return fmt.Errorf("list: %w: revision %d after %d", errOlder, revision, f.memory.high)
-		}
-		restored = true
-		f.log.Warn("store was put back to an earlier state: taking it over whole", "revision", revision, "was", f.memory.high)
-	}
 	s.older, s.listed = 0, true
-	f.pending.add(f.memory.relist(objects, revision, restored), revision, true)
+	f.pending.add(l.finish(changes), revision, true)
 	return nil
+}
+
+// pages lists in portions where the store can.
+func (f *Feed) pages(ctx context.Context, page func([]store.Object, store.Revision) error) (store.Revision, error) {
+	if p, ok := f.store.(store.Pager); ok {
+		return p.ListPages(ctx, f.query, page)
+	}
+	objects, revision, err := f.store.List(ctx, f.query)
+	if err != nil {
+		return 0, err
+	}
+	return revision, page(objects, revision)
 }
 
 // drain takes what a watch brings until it ends, and never waits for the reader. A watch that is silent is left alone

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"encoding/binary"
+	"maps"
 
 	"github.com/tortie-net/tortie/internal/model"
 	"github.com/tortie-net/tortie/internal/store"
@@ -57,27 +58,59 @@ func (s seen) remove(key model.Key) {
 // repeating anything, and can a store that went back to an earlier state refuse it.
 func (m *memory) exact() bool { return m.floor == m.high }
 
-// relist takes a whole list and returns what is new in it, changed, or missing. restored says that the store's history
-// is another one than before: then no revision proves that an object is the same, and all are returned.
-func (m *memory) relist(objects []store.Object, revision store.Revision, restored bool) []store.Event {
-	var changes []store.Event
-	listed := seen{}
+// relisting takes in a list, portion by portion. The memory is as before until it ends.
+type relisting struct {
+	memory   *memory
+	revision store.Revision
+	restored bool // the store's history is another one than before: no revision proves that an object is the same
+	first    bool // no list was ever whole: its portions may be given as they come
+	listed   seen
+}
+
+func (m *memory) relist(revision store.Revision, restored bool) *relisting {
+	return &relisting{memory: m, revision: revision, restored: restored, first: m.floor == 0, listed: seen{}}
+}
+
+// page appends what is new or changed in a portion of the list. Where all is to be taken over, that is everything.
+func (l *relisting) page(objects []store.Object, changes []store.Event) []store.Event {
 	for _, o := range objects {
-		listed.set(o.Key, o.Revision)
-		if known, ok := m.seen.get(o.Key); restored || !ok || known != o.Revision {
+		l.listed.set(o.Key, o.Revision)
+		if known, ok := l.memory.seen.get(o.Key); l.restored || !ok || known != o.Revision {
 			changes = append(changes, store.Event{Object: o})
 		}
 	}
+	return changes
+}
+
+// finish appends what is missing from the list, which is then what the memory holds.
+func (l *relisting) finish(changes []store.Event) []store.Event {
+	m := l.memory
 	for kind, names := range m.seen {
 		for name := range names {
-			if _, ok := listed[kind][name]; !ok {
-				gone := store.Object{Key: keyOf(kind, name), Revision: revision}
+			if _, ok := l.listed[kind][name]; !ok {
+				gone := store.Object{Key: keyOf(kind, name), Revision: l.revision}
 				changes = append(changes, store.Event{Object: gone, Deleted: true})
 			}
 		}
 	}
-	m.seen, m.floor, m.high = listed, revision, revision
+	m.seen, m.floor, m.high = l.listed, l.revision, l.revision
 	return changes
+}
+
+// abandon ends a list that broke off. What was given of a first list is remembered: the next one must say what of it is
+// gone, and must not be older.
+func (l *relisting) abandon() {
+	if !l.first {
+		return
+	}
+	for kind, names := range l.listed {
+		if l.memory.seen[kind] == nil {
+			l.memory.seen[kind] = names
+			continue
+		}
+		maps.Copy(l.memory.seen[kind], names)
+	}
+	l.memory.high = l.revision
 }
 
 // follow takes a step of a watch and returns what is new in it.

@@ -14,7 +14,8 @@ func TestOldAndRepeatedEventsAreDropped(t *testing.T) {
 		return store.Event{Object: store.Object{Key: pool(name), Revision: at}, Deleted: deleted}
 	}
 	m := newMemory()
-	m.relist([]store.Object{event("a", 5, false).Object, event("b", 7, false).Object}, 10, false)
+	l := m.relist(10, false)
+	l.finish(l.page([]store.Object{event("a", 5, false).Object, event("b", 7, false).Object}, nil))
 	var got []store.Event
 	for _, b := range []store.Batch{
 		{Events: []store.Event{event("a", 5, false), event("b", 9, false)}, Revision: 10}, // of before the list

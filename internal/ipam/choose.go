@@ -89,6 +89,10 @@ func (p *plan) recheck() error {
 		return nil
 	}
 	p.rechecked = true
+	unchanged, err := p.standAsHeld()
+	if err != nil || unchanged {
+		return err
+	}
 	changed := false
 	for _, h := range p.own {
 		o, err := p.get(p.ctx, blockKey(h.cidr))
@@ -103,6 +107,25 @@ func (p *plan) recheck() error {
 		return errAgain
 	}
 	return nil
+}
+
+// standAsHeld says whether the store holds this node's blocks as they were last written or read here. It asks by their
+// revisions alone, for all at once: the blocks themselves are not fetched, however many they are.
+func (p *plan) standAsHeld() (bool, error) {
+	ops := make([]store.Op, 0, len(p.own))
+	for _, h := range p.own {
+		ops = append(ops, store.Op{Kind: store.OpCheck, Key: blockKey(h.cidr), Revision: h.revision})
+	}
+	for part := range slices.Chunk(ops, maxOps) {
+		_, err := p.store.Txn(p.ctx, part...)
+		if errors.Is(err, store.ErrConflict) {
+			return false, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("check this node's blocks: %w", err)
+		}
+	}
+	return true, nil
 }
 
 func (p *plan) whyFull(pool *model.IPPool) string {

@@ -81,13 +81,9 @@ func (p *plan) resolve(key model.Key, cause error) (again bool, err error) {
 		}
 		return true, cause
 	case model.KindHandle:
-		o, err := p.get(p.ctx, key)
-		if err != nil {
+		if err := p.readHandles(); err != nil {
 			return false, fmt.Errorf("ipam: %w", err)
 		}
-		at := handleAt{revision: o.Revision}
-		at.handle, _ = o.Value.(*model.Handle)
-		p.Allocator.handles[key.Name] = at
 		return true, cause
 	case model.KindAffinity:
 		return true, cause
@@ -105,6 +101,24 @@ func (p *plan) resolve(key model.Key, cause error) (again bool, err error) {
 		return true, cause
 	}
 	return false, fmt.Errorf("ipam: write: %w", cause)
+}
+
+// readHandles reads every handle that the plan was to write. Each may exist where it was taken for new, or have changed:
+// a transaction tells of one only, and what was learnt of the others is forgotten with the plan.
+func (p *plan) readHandles() error {
+	for _, h := range p.horder {
+		if !h.counted {
+			continue
+		}
+		o, err := p.get(p.ctx, handleKey(h.id))
+		if err != nil {
+			return err
+		}
+		if handle, ok := o.Value.(*model.Handle); ok {
+			p.Allocator.handles[h.id] = handleAt{handle, o.Revision}
+		}
+	}
+	return nil
 }
 
 // lost handles a block that was to be created and exists: ours from an earlier run, or another node's.

@@ -90,6 +90,15 @@ type Store interface {
 	Close() error
 }
 
+// Pager is a store that gives a long list in portions, so that nobody needs memory for all of it at once.
+type Pager interface {
+	// ListPages is List in portions: page gets every object of the query once, all of one revision, which it is told;
+	// kind after kind, within a kind in any order. The slice is page's only until it returns, what is in it for good. An
+	// object of a kind of which much is never looked at may come as the codec's lean form (DecodeLean) instead of the one
+	// that Get gives. When page fails, ListPages ends with its error. After any error what page was given is no whole list.
+	ListPages(ctx context.Context, q Query, page func(objects []Object, at Revision) error) (Revision, error)
+}
+
 // The errors. Test with errors.Is.
 var (
 	ErrNotFound    = errors.New("not found")

@@ -9,6 +9,19 @@ type Codec interface {
 	Decode(model.Key, []byte) (any, error)
 }
 
+// leanCodec is a Codec that can leave out what followers of a list never look at.
+type leanCodec interface {
+	DecodeLean(model.Key, []byte) (any, error)
+}
+
+// lean is how the objects of ListPages are decoded.
+func lean(c Codec) func(model.Key, []byte) (any, error) {
+	if l, ok := c.(leanCodec); ok {
+		return l.DecodeLean
+	}
+	return c.Decode
+}
+
 // Functions is the Codec of two functions, like those of package convert.
 func Functions(encode func(model.Key, any) ([]byte, error), decode func(model.Key, []byte) (any, error)) Codec {
 	return functions{encode, decode}

@@ -85,6 +85,41 @@ func (s *Store) Get(ctx context.Context, key model.Key) (store.Object, error) {
 
 // List returns the objects of a query as they stand now, in key order per kind.
 func (s *Store) List(ctx context.Context, q store.Query) ([]store.Object, store.Revision, error) {
+	found, revision, err := s.find(ctx, q)
+	if err != nil {
+		return nil, 0, err
+	}
+	objects := make([]store.Object, len(found))
+	for i, f := range found {
+		objects[i] = decoded(s.codec.Decode, f)
+	}
+	return objects, revision, nil
+}
+
+// pageSize is how many objects ListPages gives at once.
+const pageSize = 1000
+
+// ListPages is List in portions, as they stand when it is called.
+func (s *Store) ListPages(ctx context.Context, q store.Query, page func([]store.Object, store.Revision) error) (store.Revision, error) {
+	found, revision, err := s.find(ctx, q)
+	if err != nil {
+		return 0, err
+	}
+	decode := lean(s.codec)
+	for part := range slices.Chunk(found, pageSize) {
+		objects := make([]store.Object, len(part))
+		for i, f := range part {
+			objects[i] = decoded(decode, f)
+		}
+		if err := page(objects, revision); err != nil {
+			return 0, err
+		}
+	}
+	return revision, nil
+}
+
+// find is what a query selects, not decoded, in key order per kind.
+func (s *Store) find(ctx context.Context, q store.Query) ([]change, store.Revision, error) {
 	if len(q.Kinds) == 0 {
 		return nil, 0, fmt.Errorf("list: %w: a query names at least one kind", store.ErrInvalid)
 	}
@@ -107,20 +142,20 @@ func (s *Store) List(ctx context.Context, q store.Query) ([]store.Object, store.
 		}
 		return a.key.Compare(b.key)
 	})
-	objects := make([]store.Object, len(found))
-	for i, f := range found {
-		objects[i] = s.object(f.key, f.revision, f.raw)
-	}
-	return objects, revision, nil
+	return found, revision, nil
 }
 
 // object decodes what is stored.
 func (s *Store) object(key model.Key, revision store.Revision, raw []byte) store.Object {
-	value, err := s.codec.Decode(key, raw)
+	return decoded(s.codec.Decode, change{key, revision, raw})
+}
+
+func decoded(decode func(model.Key, []byte) (any, error), c change) store.Object {
+	value, err := decode(c.key, c.raw)
 	if err != nil {
-		return store.Object{Key: key, Revision: revision, Problem: fmt.Errorf("decode %s: %w", key, err)}
+		return store.Object{Key: c.key, Revision: c.revision, Problem: fmt.Errorf("decode %s: %w", c.key, err)}
 	}
-	return store.Object{Key: key, Revision: revision, Value: value}
+	return store.Object{Key: c.key, Revision: c.revision, Value: value}
 }
 
 // admit refuses a call whose context has ended, that a fault forbids, or that the disconnected store cannot serve.

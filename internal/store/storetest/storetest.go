@@ -47,6 +47,7 @@ func Conformance(t *testing.T, fresh func(t *testing.T) store.Store) {
 		{"what cannot be is refused", refusals},
 		{"a list is ordered and of one revision", listing},
 		{"a list is consistent under writes", consistentList},
+		{"a list in portions is the list", pages},
 		{"a watch brings every change once and in order", watchOrder},
 		{"a watch keeps what one transaction wrote together", watchTransaction},
 		{"a watch of a namespace", watchNamespace},
