@@ -127,22 +127,31 @@ func (p *Plane) renderBase() {
 	p.rules.desireChain(chainPostrouting, p.masqueradeChain())
 }
 
-// renderFlow makes what comes ahead of policy for every flow of a workload (R1, R2).
-func (p *Plane) renderFlow() {
-	cut := nftnl.HostU32(CutMark(p.markMask()))
+// ctState matches a packet whose connection is in one of the states.
+func ctState(states uint32) nftnl.Expr {
 	none := nftnl.HostU32(0)
-	wasCut := slices.Concat(nftnl.LoadCt(nftnl.CtMark, nftnl.Reg), nftnl.Bitwise(nftnl.Reg, cut, none),
+	return slices.Concat(nftnl.LoadCt(nftnl.CtState, nftnl.Reg), nftnl.Bitwise(nftnl.Reg, nftnl.HostU32(states), none),
 		nftnl.Compare(nftnl.Reg, nftnl.NotEqual, none))
-	state := func(bits uint32) nftnl.Expr {
-		return slices.Concat(nftnl.LoadCt(nftnl.CtState, nftnl.Reg), nftnl.Bitwise(nftnl.Reg, nftnl.HostU32(bits), none),
-			nftnl.Compare(nftnl.Reg, nftnl.NotEqual, none))
-	}
-	flow := []rule{
-		plainRule("cut flow", wasCut, jump(chainCut)),
-		plainRule("established", state(nftnl.CtStateEstablished|nftnl.CtStateRelated), decide(nftnl.Accept)),
-	}
+}
+
+// cutMark matches a packet whose connection was cut (NotEqual), or was not (Equal).
+func (p *Plane) cutMark(op nftnl.CmpOp) nftnl.Expr {
+	none := nftnl.HostU32(0)
+	return slices.Concat(nftnl.LoadCt(nftnl.CtMark, nftnl.Reg), nftnl.Bitwise(nftnl.Reg, nftnl.HostU32(CutMark(p.markMask())), none),
+		nftnl.Compare(nftnl.Reg, op, none))
+}
+
+// established begins each group's chain: nearly every packet is of a flow that was allowed and not cut, and meets no
+// other rule of the chain (R1).
+func (p *Plane) established() rule {
+	return plainRule("established", ctState(nftnl.CtStateEstablished|nftnl.CtStateRelated), p.cutMark(nftnl.Equal), decide(nftnl.Accept))
+}
+
+// renderFlow makes what every other packet of a workload meets ahead of policy (R1, R2).
+func (p *Plane) renderFlow() {
+	flow := []rule{plainRule("cut flow", p.cutMark(nftnl.NotEqual), jump(chainCut))}
 	if !p.host.DisableInvalidCheck {
-		flow = append(flow, rule{match: state(nftnl.CtStateInvalid), action: decide(nftnl.Drop), label: "invalid"})
+		flow = append(flow, rule{match: ctState(nftnl.CtStateInvalid), action: decide(nftnl.Drop), label: "invalid"})
 	}
 	p.rules.desireChain(chainFlowTo, &chain{rules: flow})
 
@@ -170,7 +179,9 @@ func (p *Plane) renderFlow() {
 }
 
 // sourceChain drops what a workload sends from an address that is not routed to its interface (R7), ahead of conntrack.
-// IPv6 link-local and unspecified sources are needed for neighbour discovery, and are never forwarded.
+// The route is looked up first, for every interface: that is the one rule that nearly every packet meets, and it costs less
+// than to find out whose the interface is and then look up the route. IPv6 link-local and unspecified sources are needed
+// for neighbour discovery, and are never forwarded.
 func (p *Plane) sourceChain() *chain {
 	c := &chain{base: filterBase(nftnl.HookPrerouting, priorityRaw)}
 	workload := inSet(nftnl.MetaIIFName, setWorkloads)
@@ -178,8 +189,9 @@ func (p *Plane) sourceChain() *chain {
 	linkLocal := slices.Concat(nftnl.Bitwise(nftnl.Reg, append([]byte{0xff, 0xc0}, make([]byte, 14)...), make([]byte, 16)),
 		nftnl.Compare(nftnl.Reg, nftnl.Equal, append([]byte{0xfe, 0x80}, make([]byte, 14)...)))
 	c.rules = append(c.rules,
-		plainRule("link-local source", workload, from6, linkLocal, decide(nftnl.Accept)),
-		plainRule("unspecified source", workload, from6, nftnl.Compare(nftnl.Reg, nftnl.Equal, make([]byte, 16)), decide(nftnl.Accept)))
+		plainRule("routed source", nftnl.SourceHasRoute(nftnl.Reg), nftnl.Compare(nftnl.Reg, nftnl.Equal, []byte{1, 0, 0, 0}), decide(nftnl.Accept)),
+		plainRule("link-local source", from6, linkLocal, decide(nftnl.Accept)),
+		plainRule("unspecified source", from6, nftnl.Compare(nftnl.Reg, nftnl.Equal, make([]byte, 16)), decide(nftnl.Accept)))
 	if p.host.WorkloadSourceSpoofAny {
 		for i, family := range []uint8{4, 6} {
 			addr := nftnl.LoadPayload(nftnl.NetworkHeader, source.addr4, 4, nftnl.Reg32(4))
@@ -190,10 +202,7 @@ func (p *Plane) sourceChain() *chain {
 				nftnl.Lookup(nftnl.Reg, p.spoof[i].spec.Name, false), decide(nftnl.Accept)))
 		}
 	}
-	c.rules = append(c.rules, rule{
-		match:  slices.Concat(workload, nftnl.SourceHasRoute(nftnl.Reg), nftnl.Compare(nftnl.Reg, nftnl.Equal, nftnl.HostU32(0))),
-		action: decide(nftnl.Drop), label: "source is not the workload's",
-	})
+	c.rules = append(c.rules, rule{match: workload, action: decide(nftnl.Drop), label: "source is not the workload's"})
 	return c
 }
 
@@ -216,12 +225,9 @@ func (p *Plane) hostChain(neighbours nftnl.Expr, use *constant) *chain {
 		return c // accept and return are one here: later base chains are asked either way
 	}
 	workload := inSet(nftnl.MetaIIFName, setWorkloads)
-	none := nftnl.HostU32(0)
 	c.rules = []rule{
 		plainRule("neighbour discovery", workload, neighbours, decide(nftnl.Accept)),
-		plainRule("replies to the host", workload, nftnl.LoadCt(nftnl.CtState, nftnl.Reg),
-			nftnl.Bitwise(nftnl.Reg, nftnl.HostU32(nftnl.CtStateEstablished|nftnl.CtStateRelated), none),
-			nftnl.Compare(nftnl.Reg, nftnl.NotEqual, none), decide(nftnl.Accept)),
+		plainRule("replies to the host", workload, ctState(nftnl.CtStateEstablished|nftnl.CtStateRelated), decide(nftnl.Accept)),
 		{match: workload, action: decide(nftnl.Drop), label: "workload to host"},
 	}
 	return c

@@ -95,7 +95,7 @@ func (p *Plane) renderGroup(g *group) {
 	if g.dir == model.Egress {
 		head = chainFlowFrom
 	}
-	c.rules = append(c.rules, rule{action: jump(head), label: "connections", plain: true})
+	c.rules = append(c.rules, p.established(), rule{action: jump(head), label: "connections", plain: true})
 	bit := passMark(p.markMask())
 	marked, ended := false, false
 	for i, t := range g.tiers {

@@ -134,7 +134,7 @@ func TestReadsWell(t *testing.T) {
 		t.Errorf("nft does not read back what it prints (-printed +read back):\n%s", diff)
 	}
 	for _, want := range []string{
-		`ip saddr @s/clients.4 tcp dport @ports-`, `fib saddr . iif oif missing counter`, `jump ingress/NetworkPolicy/ns1/np1`,
+		`ip saddr @s/clients.4 tcp dport @ports-`, `fib saddr . iif oif exists accept`, `jump ingress/NetworkPolicy/ns1/np1`,
 		`comment "NetworkPolicy/ns1/np1 ingress 0 0000000000000001 `, `log prefix "default NetworkPolicy np1 ns1/np1: "`,
 		`"cali1" : jump to/ns1/np1-`, `masquerade to :2000-3000`, `snat ip to 192.0.2.9:2000-3000`,
 	} {
