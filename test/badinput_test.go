@@ -359,8 +359,8 @@ func TestUnusableFiles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !slices.ContainsFunc(s.Problems, func(p query.Problem) bool { return strings.Contains(p.Object+p.Reason, "server") }) {
-				t.Logf("status does not name the journal entry: %v", s.Problems)
+			if !slices.ContainsFunc(s.Problems, func(p query.Problem) bool { return p.Object == "file" && strings.Contains(p.Reason, "/cni/") }) {
+				t.Errorf("status does not name the journal entry: %v", s.Problems)
 			}
 			// What was right comes back into force as it was.
 			restart(func(_ string, raw []byte) []byte { return raw }, false)

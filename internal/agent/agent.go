@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -70,6 +71,7 @@ type Agent struct {
 	closers  []io.Closer
 
 	intentProblem error                    // set before Run serves
+	settled       bool                     // the kernel has held the whole intent once; for reportHealth alone
 	foreignDrops  atomic.Pointer[[]string] // chains of others that drop what is forwarded
 }
 
@@ -311,6 +313,10 @@ func (a *Agent) reportHealth() {
 		}
 	}
 	a.health.Ready("planes", reason)
+	if reason == "" && !a.settled && a.core.Ready() == nil {
+		a.settled = true
+		go debug.FreeOSMemory() // what reading the store and filling the kernel left behind
+	}
 	if cfg := a.core.Config(); cfg != nil {
 		if level, err := obs.ParseLevel(cfg.LogSeverity); err == nil && a.config.LogLevel == "" {
 			a.level.Set(level)

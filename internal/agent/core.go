@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -75,7 +74,6 @@ func (c *core) take(b feed.Batch) {
 	if !c.inSync {
 		c.local.Apply(stale(c.preloaded, changes)...)
 		c.preloaded = nil
-		defer func() { go debug.FreeOSMemory() }() // what reading the whole store left behind
 	}
 	c.inSync = true
 	c.local.Apply(changes...)
