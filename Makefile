@@ -25,7 +25,7 @@ test: setup
 # several speakers run in one process, so it is looked at in the agents of a lab instead.
 race: setup
 	CGO_ENABLED=1 go test -race -timeout 20m ./internal/cni/... ./internal/feed/... ./internal/ipam/... ./internal/plane/... ./internal/store/...
-	TORTIE_RACE=1 go test -count=1 -timeout 20m -run 'TestAgentKilled|TestBirths|TestScripts/thread' ./test
+	TORTIE_RACE=1 go test -count=1 -timeout 20m -run 'TestAgentKilled$$|TestBirths|TestScripts/thread' ./test
 
 lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt'ed:"; gofmt -l $$(git ls-files '*.go'); exit 1; }

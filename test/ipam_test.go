@@ -248,6 +248,7 @@ func TestAgentKilledAmongADDs(t *testing.T) {
 	}
 	for i := range boxes {
 		go func() {
+			time.Sleep(time.Duration(i) * 5 * time.Millisecond) // so that the kill meets some at every stage
 			name := fmt.Sprint("box", i)
 			p, err := runtimes[i].tryAdd(name)
 			results <- outcome{name, p, err}
