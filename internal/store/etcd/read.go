@@ -83,7 +83,7 @@ func (s *Store) ListPages(ctx context.Context, q store.Query, page func([]store.
 	if len(q.Kinds) == 0 {
 		return 0, fmt.Errorf("list: %w: a query names at least one kind", store.ErrInvalid)
 	}
-	revision, err := s.listPages(ctx, q, lean(s.codec), page)
+	revision, err := s.listPages(ctx, q, store.Lean(s.codec), page)
 	return store.Revision(revision), err
 }
 

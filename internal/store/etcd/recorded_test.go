@@ -38,7 +38,7 @@ func TestRecordedStoreReadsAndWritesBackEqual(t *testing.T) {
 			kinds[key.Kind] = true
 		}
 	}
-	s, err := etcd.Open(etcd.Config{Endpoints: []string{server.endpoint}}, etcd.Functions(convert.Encode, convert.Decode))
+	s, err := etcd.Open(etcd.Config{Endpoints: []string{server.endpoint}}, store.Functions(convert.Encode, convert.Decode))
 	if err != nil {
 		t.Fatal(err)
 	}

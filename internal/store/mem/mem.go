@@ -105,7 +105,7 @@ func (s *Store) ListPages(ctx context.Context, q store.Query, page func([]store.
 	if err != nil {
 		return 0, err
 	}
-	decode := lean(s.codec)
+	decode := store.Lean(s.codec)
 	for part := range slices.Chunk(found, pageSize) {
 		objects := make([]store.Object, len(part))
 		for i, f := range part {
